@@ -1,0 +1,6 @@
+//! A live drive: read, write, fsync, publish, merge.
+#![forbid(unsafe_code)]
+
+mod api;
+
+pub use api::*;

@@ -1,0 +1,4 @@
+//! Parse, run, exit code.
+fn main() -> std::process::ExitCode {
+    kithfs::cli::main()
+}
