@@ -10,6 +10,7 @@ mod friend;
 mod init;
 mod invite;
 mod join;
+mod local_grid;
 mod mount;
 mod node_process;
 pub mod say;
