@@ -215,7 +215,7 @@ pub struct Demo {
 
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// Only these (stages, mount, upload, small, random, change, scale, village); default: all
+    /// Only these (stages, grid, ten, scale, village); default: all
     pub which: Vec<String>,
     /// A directory on the disk to measure
     #[arg(long, value_name = "DIR")]

@@ -197,6 +197,9 @@ pub struct Report {
     pub addrs: Vec<String>,
     pub lends: u64,
     pub lent_used: u64,
+    /// Bytes on the wire since this start, headers included.
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
     pub friends: Vec<FriendStatus>,
     pub drives: Vec<DriveReport>,
 }
