@@ -8,6 +8,7 @@ mod admin_log;
 mod admin_record;
 mod derive;
 mod drive_keys;
+mod enrol;
 mod genesis;
 mod identity;
 mod ids;
@@ -25,6 +26,10 @@ pub use admin_record::{
 };
 pub use derive::{PURPOSES, Purpose, derive, derive_array, hash};
 pub use drive_keys::{DriveKeys, LevelKey, NoKey, read_token_hash};
+pub use enrol::{
+    ENROLMENT_MAX, ENROLMENT_REPLY_MAX, Enrolment, EnrolmentError, EnrolmentReply, EnrolmentRequest,
+    Invitation, WriterPart, household,
+};
 pub use genesis::{GENESIS_MAX, Genesis, GenesisError, NameError, Parameters, seal_name};
 pub use identity::{
     CERTIFICATE_DAYS, CERTIFICATE_MAX, Certificate, CertificateError, Day, DeviceKeys, ExchangeKey,
