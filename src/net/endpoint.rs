@@ -3,7 +3,7 @@
 use super::pool::Pool;
 use super::tls::Identity;
 use super::{NetError, Peer, Policy, Service, dial, serve, transport};
-use crate::keys::{NodeId, Signed};
+use crate::keys::{DeviceKeys, NodeId, Signed};
 use crate::wire::{Request, Response};
 use crate::world::World;
 use std::future::Future;
@@ -21,8 +21,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub struct Config {
     /// Where to listen; port 0 for any.
     pub bind: SocketAddr,
-    /// The Ed25519 secret key of the node's TLS identity.
-    pub tls_secret: [u8; 32],
+    /// The node's TLS identity is this device's.
+    pub device: DeviceKeys,
     /// This device's certificate, said in Hello.
     pub certificate: Signed,
     /// This node's label, said in Hello.
@@ -104,12 +104,12 @@ impl Endpoint {
         service: Arc<dyn Service>,
     ) -> Result<Endpoint, NetError> {
         let fail = |e: std::io::Error| NetError::Bind { addr: config.bind, why: e.to_string() };
-        let identity = Identity::new(&config.tls_secret)?;
+        let identity = Identity::new(&config.device)?;
         let parameters = transport::transport();
         let server = transport::server(world, &identity, policy.clone(), parameters.clone())?;
         let socket = world.net.bind(config.bind).map_err(fail)?;
         let quinn = quinn::Endpoint::new_with_abstract_socket(
-            transport::endpoint(world, &config.tls_secret),
+            transport::endpoint(world, &config.device),
             Some(server),
             socket,
             world.net.runtime(),

@@ -3,37 +3,23 @@
 
 use super::NetError;
 use super::service::{Admission, Policy};
-use crate::keys::NodeId;
+use crate::keys::{DeviceKeys, NodeId, node_of_spki, spki, verify_tls};
 use crate::wire::ALPN;
 use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use std::sync::Arc;
 
-/// DER of an Ed25519 SubjectPublicKeyInfo up to the key's 32 bytes (RFC 8410).
-const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// DER of an Ed25519 PKCS #8 private key up to the seed's 32 bytes (RFC 8410).
-const PKCS8_HEAD: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-
-/// The node id in a peer's raw public key.
-pub(super) fn node_of(spki: &[u8]) -> Option<NodeId> {
-    let key = spki.strip_prefix(&SPKI_HEAD)?;
-    Some(NodeId(key.try_into().ok()?))
-}
-
 /// The proved identity at the other end of a connection.
 pub(super) fn peer_of(connection: &quinn::Connection) -> Option<NodeId> {
     let identity = connection.peer_identity()?;
     let certs = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
-    node_of(certs.first()?)
+    node_of_spki(certs.first()?).ok()
 }
 
 /// This node's TLS identity.
@@ -44,23 +30,22 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub fn new(secret: &[u8; 32]) -> Result<Identity, NetError> {
-        let node = NodeId(ed25519_dalek::SigningKey::from_bytes(secret).verifying_key().to_bytes());
+    pub fn new(device: &DeviceKeys) -> Result<Identity, NetError> {
         let mut provider = rustls::crypto::ring::default_provider();
         provider.kx_groups = vec![rustls::crypto::ring::kx_group::X25519];
-        let pkcs8 = zeroize::Zeroizing::new([&PKCS8_HEAD[..], secret].concat());
+        let pkcs8 = PrivatePkcs8KeyDer::from(device.tls_pkcs8().to_vec());
         let key = provider
             .key_provider
-            .load_private_key(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.to_vec())))
+            .load_private_key(PrivateKeyDer::Pkcs8(pkcs8))
             .map_err(|e| NetError::Key(e.to_string()))?;
-        let spki = CertificateDer::from([&SPKI_HEAD[..], &node.0].concat());
-        let key = Arc::new(CertifiedKey::new(vec![spki], key));
+        let node = device.node();
+        let key = Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki(&node).to_vec())], key));
         Ok(Identity { node, key, provider: Arc::new(provider) })
     }
 
     /// For calls to `pin` and nobody else.
     pub fn client(&self, pin: NodeId) -> Result<rustls::ClientConfig, NetError> {
-        let verifier = Arc::new(Verifier { provider: self.provider.clone(), who: Who::Pinned(pin) });
+        let verifier = Arc::new(Verifier { who: Who::Pinned(pin) });
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| NetError::Key(e.to_string()))?
@@ -75,7 +60,7 @@ impl Identity {
 
     /// For calls from whom the policy admits.
     pub fn server(&self, policy: Arc<dyn Policy>) -> Result<rustls::ServerConfig, NetError> {
-        let verifier = Arc::new(Verifier { provider: self.provider.clone(), who: Who::Admitted(policy) });
+        let verifier = Arc::new(Verifier { who: Who::Admitted(policy) });
         let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| NetError::Key(e.to_string()))?
@@ -96,7 +81,6 @@ enum Who {
 
 /// Accepts one raw key, or those the policy admits; then the handshake's signature decides.
 struct Verifier {
-    provider: Arc<CryptoProvider>,
     who: Who,
 }
 
@@ -108,7 +92,7 @@ impl std::fmt::Debug for Verifier {
 
 impl Verifier {
     fn accept(&self, spki: &[u8], intermediates: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        let node = node_of(spki).ok_or(CertificateError::BadEncoding)?;
+        let node = node_of_spki(spki).map_err(|_| CertificateError::BadEncoding)?;
         let good = match &self.who {
             Who::Pinned(pin) => node == *pin,
             Who::Admitted(policy) => policy.admit(&node) != Admission::Refuse,
@@ -119,19 +103,17 @@ impl Verifier {
         Err(CertificateError::ApplicationVerificationFailure.into())
     }
 
+    /// Strict (`keys`), unlike the provider's own.
     fn signature(
-        &self,
         message: &[u8],
         spki: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let spki = SubjectPublicKeyInfoDer::from(spki.as_ref());
-        verify_tls13_signature_with_raw_key(
-            message,
-            &spki,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        let node = node_of_spki(spki).map_err(|_| CertificateError::BadEncoding)?;
+        if dss.scheme != SignatureScheme::ED25519 || verify_tls(&node, message, dss.signature()).is_err() {
+            return Err(CertificateError::BadSignature.into());
+        }
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn never() -> rustls::Error {
@@ -164,7 +146,7 @@ impl ServerCertVerifier for Verifier {
         spki: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature(message, spki, dss)
+        Self::signature(message, spki, dss)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![SignatureScheme::ED25519]
@@ -200,7 +182,7 @@ impl ClientCertVerifier for Verifier {
         spki: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature(message, spki, dss)
+        Self::signature(message, spki, dss)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         vec![SignatureScheme::ED25519]

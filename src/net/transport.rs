@@ -4,7 +4,7 @@
 use super::NetError;
 use super::service::Policy;
 use super::tls::Identity;
-use crate::keys::NodeId;
+use crate::keys::{DeviceKeys, NodeId, Purpose, derive};
 use crate::wire::{IDLE_TIMEOUT, KEEP_ALIVE, RECEIVE_WINDOW, STREAMS_MAX};
 use crate::world::{Clock, Rng, World};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -12,6 +12,7 @@ use quinn::crypto::{CryptoError, HmacKey};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 /// First congestion window. Photo-sized reads are decided by it more than by anything else.
 const INITIAL_WINDOW: u64 = 256 << 10;
@@ -46,7 +47,7 @@ pub(super) fn transport() -> Arc<quinn::TransportConfig> {
 
 /// What signs stateless resets: derived from the identity, so that a node that was restarted
 /// can tell its friends that their connections to its former self are gone.
-struct ResetKey([u8; 32]);
+struct ResetKey(Zeroizing<[u8; 32]>);
 
 const RESET_SIGNATURE: usize = 32;
 
@@ -63,8 +64,8 @@ impl HmacKey for ResetKey {
     }
 }
 
-pub(super) fn endpoint(world: &World, tls_secret: &[u8; 32]) -> quinn::EndpointConfig {
-    let reset = ResetKey(blake3::derive_key("kith v1 stateless reset", tls_secret));
+pub(super) fn endpoint(world: &World, device: &DeviceKeys) -> quinn::EndpointConfig {
+    let reset = ResetKey(derive(Purpose::StatelessReset, device.seed().expose(), &[]));
     let mut config = quinn::EndpointConfig::new(Arc::new(reset));
     let seed = world.net.rng_seed();
     config.rng_seed(seed);
@@ -72,7 +73,7 @@ pub(super) fn endpoint(world: &World, tls_secret: &[u8; 32]) -> quinn::EndpointC
     config.cid_generator(move || {
         let mut key = [0; 32];
         rng.fill(&mut key);
-        Box::new(Cids { key: blake3::derive_key("kith v1 connection ids", &key), next: 0 })
+        Box::new(Cids { key: derive(Purpose::ConnectionIds, &key, &[]), next: 0 })
     });
     config
 }
@@ -80,7 +81,7 @@ pub(super) fn endpoint(world: &World, tls_secret: &[u8; 32]) -> quinn::EndpointC
 /// Connection ids from the world's randomness (quinn's own come from the system's, which a
 /// seed does not reach).
 struct Cids {
-    key: [u8; 32],
+    key: Zeroizing<[u8; 32]>,
     next: u64,
 }
 
