@@ -2,5 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod dirty;
+mod friends;
+mod ranges;
 
 pub use api::*;
+pub use friends::*;
