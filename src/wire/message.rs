@@ -349,3 +349,13 @@ pub struct Member {
     pub serial: u64,
     pub removed: bool,
 }
+
+impl Request {
+    /// Kinds of requests this version knows; they are numbered from 0 in order of declaration.
+    pub const KINDS: u32 = 22;
+}
+
+impl Response {
+    /// Kinds of responses this version knows.
+    pub const KINDS: u32 = 12;
+}
