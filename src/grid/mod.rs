@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod placement;
 
 pub use api::*;
+pub use placement::{Candidate, Plan, coding_for, plan, rank};
 
 use crate::content::{CatalogueRecord, Coding, SharePlace};
 use crate::keys::{DriveId, NodeId};
