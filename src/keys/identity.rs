@@ -89,6 +89,18 @@ impl ExchangeKey {
     }
 }
 
+/// Is this a sound X25519 public key: canonically encoded and not of small order?
+pub fn check_exchange_key(key: &[u8; 32]) -> Result<(), SignedError> {
+    // Below 2^255 - 19, little-endian; the few values between are second forms of others.
+    let top = key[31] < 0x7f || key[1..31].iter().any(|&byte| byte != 0xff) || key[0] < 0xed;
+    let canonical = key[31] <= 0x7f && top;
+    let probe = ExchangeKey::from_seed(Seed::from_bytes([1; 32]));
+    match canonical && probe.agree(key).is_some() {
+        true => Ok(()),
+        false => Err(SignedError::BadKey),
+    }
+}
+
 impl std::fmt::Debug for ExchangeKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ExchangeKey(..)")
@@ -294,6 +306,7 @@ impl Certificate {
     fn check(&self) -> Result<(), CertificateError> {
         check_public_key(&self.node.0)?;
         check_public_key(&self.signing_key)?;
+        check_exchange_key(&self.exchange_key)?;
         if self.label.len() > LABEL_MAX || self.label.chars().any(char::is_control) {
             return Err(CertificateError::Label(self.node));
         }
