@@ -1,4 +1,6 @@
 //! One file per verb.
+pub mod mount_kith;
+
 use std::process::ExitCode;
 /// The program.
 pub fn main() -> ExitCode {
