@@ -129,6 +129,9 @@ impl LeaseBook {
     }
 
     fn bill(&mut self, path: &[PersonId], bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
         for end in 1..=path.len() {
             let used = self.usage.entry(path[..end].to_vec()).or_default();
             *used = used.saturating_add(bytes);

@@ -24,3 +24,6 @@ pub const DAY_MS: u64 = 86_400_000;
 pub fn day_of(now_ms: u64) -> Day {
     Day::try_from(now_ms / DAY_MS).unwrap_or(Day::MAX)
 }
+
+#[cfg(test)]
+mod tests;
