@@ -3,8 +3,45 @@
 //! Pure: no I/O, no clock; randomness comes in as bytes.
 #![forbid(unsafe_code)]
 
+mod admin_author;
+mod admin_log;
+mod admin_record;
+mod derive;
+mod drive_keys;
+mod genesis;
+mod identity;
 mod ids;
+mod seal;
+mod secret;
 mod signed;
+mod wrap;
+mod writer;
 
-pub use ids::*;
-pub use signed::*;
+pub use admin_author::{AuthorError, UnlockError, found_drive};
+pub use admin_log::{AdminError, AdminHead, AdminLog, AdminRule, AppendError, WriterState};
+pub use admin_record::{
+    ADMIN_LOG_MAX, ADMIN_RECORD_MAX, AdminChange, AdminRecord, EpochRecord, LastEntry, MEMBERS_MAX, Member,
+    WRITERS_MAX, Wrap, Writer,
+};
+pub use derive::{PURPOSES, Purpose, derive, derive_array, hash};
+pub use drive_keys::{DriveKeys, LevelKey, NoKey, read_token_hash};
+pub use genesis::{GENESIS_MAX, Genesis, GenesisError, NameError, Parameters, seal_name};
+pub use identity::{
+    CERTIFICATE_DAYS, CERTIFICATE_MAX, Certificate, CertificateError, Day, DeviceKeys, ExchangeKey,
+    LABEL_MAX, PersonKey, Revocation, Revocations, SPKI_LEN, check_exchange_key, node_of_spki, spki,
+    verify_tls,
+};
+pub use ids::{
+    BadId, BadPower, ChunkId, DriveId, EntryHash, Epoch, Hash, LogId, NodeId, PackId, PersonId, Power,
+    ShareId,
+};
+pub use seal::{KINDS, Kind, NONCE_LEN, OpenError, Position, SEAL_HEAD, Seal, SealKey, TAG_LEN};
+pub use secret::{
+    ChunkIdKey, ContentKey, EnrolmentSecret, EntryKey, FileKey, LocalKey, ReadKey, RepairKey, Seed,
+    VerifyKey, ct_eq,
+};
+pub use signed::{
+    DOMAINS, DecodeError, Domain, Record, Signed, SignedError, SigningKey, check_public_key,
+    decode_canonical, decode_record, encode, encode_record, verify,
+};
+pub use writer::{WriterKey, log_id};
