@@ -12,6 +12,7 @@ mod invite;
 mod join;
 mod local_grid;
 mod mount;
+pub mod mount_kith;
 mod node_process;
 pub mod say;
 mod status;

@@ -1,0 +1,1 @@
+//! The do-nothing filesystem: what FUSE itself costs.
