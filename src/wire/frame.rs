@@ -1,6 +1,7 @@
 //! Frames: a length (u32, little endian) and one message in postcard.
 
 use super::{FRAME_MAX, Request, Response, check};
+pub use crate::keys::encode;
 use crate::keys::{self, DecodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,11 +43,6 @@ pub fn frame_len(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, WireErro
         _ if len > max => Err(WireError::FrameTooLong { len, max }),
         _ => Ok(len),
     }
-}
-
-/// A value in its one encoding (for signed bodies as well as messages).
-pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    keys::encode(value)
 }
 
 /// A value from its one encoding: nothing may follow it, and re-encoding must give the same bytes.

@@ -5,9 +5,7 @@
 //! that only who knows the ticket reads it.
 
 use super::{WireError, decode, encode};
-use crate::keys::{
-    DriveId, Kind, OpenError, Position, Purpose, Seal, SealKey, Signed, ct_eq, derive_array,
-};
+use crate::keys::{DriveId, Kind, OpenError, Position, Purpose, Seal, SealKey, Signed, ct_eq, derive_array};
 use serde::{Deserialize, Serialize};
 
 /// TLS exporter label of the Join exchange.

@@ -1,6 +1,8 @@
 //! Which messages are signed, in which domain, and how long they may be.
 
-use super::{ADDRS_MAX, DETAIL_MAX, Grant, LABEL_MAX, LogReceipt, Member, Receipt, Refusal, Statement, VECTOR_MAX};
+use super::{
+    ADDRS_MAX, DETAIL_MAX, Grant, LABEL_MAX, LogReceipt, Member, Receipt, Refusal, Statement, VECTOR_MAX,
+};
 use crate::keys::{Domain, Record};
 
 impl Record for Grant {

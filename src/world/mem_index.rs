@@ -52,12 +52,7 @@ impl Blinder {
         out
     }
     /// The keys of a group strictly after a cursor.
-    pub fn range(
-        &self,
-        table: u8,
-        group: &[u8],
-        after: Option<Cursor>,
-    ) -> (Bound<Blinded>, Bound<Blinded>) {
+    pub fn range(&self, table: u8, group: &[u8], after: Option<Cursor>) -> (Bound<Blinded>, Bound<Blinded>) {
         let from = after.map_or(0, |c| c.saturating_add(1));
         let mut last = self.prefix(table, group, u64::MAX);
         last[BLINDED_LEN - 8..].fill(0xff);
@@ -79,10 +74,7 @@ fn settle(raw: u64) -> Cursor {
 }
 
 /// Takes `limit` items in cursor order, then those that share the last one's cursor.
-pub fn take_page(
-    items: impl Iterator<Item = (Blinded, Vec<u8>)>,
-    limit: usize,
-) -> Vec<(Cursor, Vec<u8>)> {
+pub fn take_page(items: impl Iterator<Item = (Blinded, Vec<u8>)>, limit: usize) -> Vec<(Cursor, Vec<u8>)> {
     let mut page: Vec<(Cursor, Vec<u8>)> = Vec::new();
     for (key, value) in items {
         let cursor = cursor_of(&key);
