@@ -17,6 +17,8 @@ mod keystore;
 mod seal;
 mod secret;
 mod signed;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wrap;
 mod writer;
