@@ -6,9 +6,13 @@
 //! the TLS handshake, before any parser sees a byte of the caller's.
 #![forbid(unsafe_code)]
 
+pub mod bench;
+mod dial;
 mod endpoint;
 mod error;
 mod peer;
+mod pool;
+mod serve;
 mod service;
 mod stream;
 mod tls;
@@ -19,3 +23,6 @@ pub use error::NetError;
 pub use peer::{Peer, Priority};
 pub use service::{Admission, BoxFuture, PeerInfo, Policy, Service};
 pub use stream::{BodyReader, BodyWriter, Responder};
+
+#[cfg(test)]
+mod tests;

@@ -52,3 +52,7 @@ pub const WATCH_MAX: Duration = Duration::from_secs(300);
 pub const DATA_MAX: u64 = 2 * GET_MAX;
 /// Bytes of a Join request that are not its body.
 pub const JOIN_HEAD: usize = 64;
+/// Longest Hello, and longest answer to one.
+pub const HELLO_MAX: usize = 4096;
+/// The version said in Hello.
+pub const PROTOCOL_VERSION: u32 = 1;
