@@ -18,9 +18,7 @@ mod mem_index;
 mod real;
 mod sim_disk;
 
-pub use mem_index::{
-    BLINDED_LEN, Blinded, Blinder, HASH_LEN, MemIndex, MemIndexes, cursor_of, take_page,
-};
+pub use mem_index::{BLINDED_LEN, Blinded, Blinder, HASH_LEN, MemIndex, MemIndexes, cursor_of, take_page};
 pub use real::{OsRng, RealDisk, RealNet, SystemClock};
 pub use sim_disk::{Counts, Crash, Fault, SimDisk};
 

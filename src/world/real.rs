@@ -204,7 +204,11 @@ impl DiskFile for RealFile {
             Ok(()) => Ok(()),
             // The filesystem cannot: only the length is promised then.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-                if self.len()? < len { self.0.set_len(len) } else { Ok(()) }
+                if self.len()? < len {
+                    self.0.set_len(len)
+                } else {
+                    Ok(())
+                }
             }
             Err(e) => Err(e.into()),
         }

@@ -73,7 +73,11 @@ struct Names {
 impl Names {
     fn apply(&mut self, op: &NameOp) {
         for (path, there) in &op.dirs {
-            if *there { self.dirs.insert(path.clone()) } else { self.dirs.remove(path) };
+            if *there {
+                self.dirs.insert(path.clone())
+            } else {
+                self.dirs.remove(path)
+            };
         }
         for (path, id) in &op.files {
             match id {
@@ -197,13 +201,10 @@ impl Inner {
         let candidates: Vec<u64> = self.unlinked.iter().copied().collect();
         for id in candidates {
             let named = |names: &Names| names.files.values().any(|x| *x == id);
-            let pending =
-                self.pending_names.iter().any(|op| op.files.iter().any(|(_, x)| *x == Some(id)));
+            let pending = self.pending_names.iter().any(|op| op.files.iter().any(|(_, x)| *x == Some(id)));
             if named(&self.live) {
                 self.unlinked.remove(&id);
-            } else if !named(&self.durable)
-                && !pending
-                && self.files.get(&id).is_some_and(|f| f.handles == 0)
+            } else if !named(&self.durable) && !pending && self.files.get(&id).is_some_and(|f| f.handles == 0)
             {
                 if let Some(file) = self.files.remove(&id) {
                     self.used = self.used.saturating_sub(file.allocated());

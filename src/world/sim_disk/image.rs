@@ -19,7 +19,10 @@ struct Image {
 /// A change not yet on the medium.
 #[derive(Clone)]
 pub(super) enum Pending {
-    Write { offset: u64, data: Box<[u8]> },
+    Write {
+        offset: u64,
+        data: Box<[u8]>,
+    },
     SetLen(u64),
     /// Grow to at least this.
     Extend(u64),
