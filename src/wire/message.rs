@@ -181,6 +181,8 @@ pub enum Request {
         admin: Vec<Signed>,
         grants: Vec<Signed>,
         bytes: u64,
+        /// BLAKE3 of the token that fetches will carry; replaces this account's former one.
+        read_token_hash: Hash,
     },
     /// Entries of one log, in sequence (each as received bytes). -> LogAck.
     LogAppend {
