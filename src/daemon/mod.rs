@@ -3,9 +3,16 @@
 
 pub mod api;
 pub mod config;
+mod control;
+mod drives;
 pub mod home;
 mod keyring;
+mod mounts;
+pub mod node;
 pub mod notify;
+pub mod run;
+mod runner;
+mod service;
 pub mod setup;
 
 pub use keyring::Keyring;
