@@ -1,6 +1,7 @@
 //! An index in memory, and the one rule by which keys are blinded and ordered.
 
 use super::{Index, Indexes, Opened};
+use crate::keys::{Purpose, derive};
 use crate::tree::{Batch, CURSOR_MIN, Cursor, Key, Table, TableError};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -12,8 +13,6 @@ use std::sync::Arc;
 pub const BLINDED_LEN: usize = 1 + HASH_LEN + HASH_LEN;
 /// Bytes of each hash in a blinded key.
 pub const HASH_LEN: usize = 16;
-const GROUP_CONTEXT: &str = "kith v1 index group";
-const ITEM_CONTEXT: &str = "kith v1 index item";
 
 /// A key as an index stores it: nobody without the blinder's key can tell what it names.
 pub type Blinded = [u8; BLINDED_LEN];
@@ -31,7 +30,8 @@ pub struct Blinder {
 impl Blinder {
     /// A blinder under an index key.
     pub fn new(key: &[u8; 32]) -> Blinder {
-        Blinder { group: blake3::derive_key(GROUP_CONTEXT, key), item: blake3::derive_key(ITEM_CONTEXT, key) }
+        let part = |name: &[u8]| *derive(Purpose::IndexBlind, key, &[name]);
+        Blinder { group: part(b"group"), item: part(b"item") }
     }
     /// The stored form of a key.
     pub fn key(&self, key: &Key) -> Blinded {
