@@ -71,6 +71,8 @@ kinds! {
     LocalCheckpoint = 22,
     /// A message of the keyring drive or a recovery record.
     Recovery = 23,
+    /// The answer to a Join (key of ticket and TLS exporter).
+    JoinAnswer = 24,
     /// For tests.
     Test = 255,
 }

@@ -7,8 +7,7 @@ use crate::keys::{DriveId, EntryHash, Hash, LogId, NodeId, PersonId, ShareId, Si
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Days since 1970, UTC.
-pub type Day = u32;
+pub use crate::keys::Day;
 
 /// Terms between holder and account; a field, never a branch in the code's shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
