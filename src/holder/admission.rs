@@ -61,7 +61,11 @@ impl Holder {
             (false, _) => grants.to_vec(),
             (true, Some(own)) => own,
             (true, None) => {
-                return Err(Box::new(self.refuse(Reason::NoGrant, account, "no grant was given to this account")));
+                return Err(Box::new(self.refuse(
+                    Reason::NoGrant,
+                    account,
+                    "no grant was given to this account",
+                )));
             }
         };
         let (node, owner) = (self.options.node, self.options.owner);
@@ -159,7 +163,8 @@ impl Holder {
             }
         };
         decided.map_err(|(reason, limit, used)| {
-            let detail = format!("{used} of {limit} bytes are used; there is no room for {bytes} more of logs");
+            let detail =
+                format!("{used} of {limit} bytes are used; there is no room for {bytes} more of logs");
             Box::new(self.refuse_at(reason, account, limit, used, detail))
         })
     }
@@ -179,7 +184,10 @@ fn decide(
     let path = chain.path();
     let links: Vec<Facts> = (1..=path.len())
         .zip(&chain.grants)
-        .map(|(end, grant)| Facts { regime: grant.regime, ..Facts::friend(grant.bytes, state.used(&path[..end])) })
+        .map(|(end, grant)| Facts {
+            regime: grant.regime,
+            ..Facts::friend(grant.bytes, state.used(&path[..end]))
+        })
         .collect();
     match admit(bytes, SHARE_MAX, &links, disk, &holder.options.policy) {
         Decision::Accept => Ok(()),

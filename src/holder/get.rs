@@ -52,9 +52,9 @@ impl Holder {
                 let response = Response::Data { len: proof.len() as u64, ledger_head };
                 Reply { response, body: Some(Bytes::from(proof)) }
             }
-            Err(ShareError::Ranges) => {
-                self.refuse(Reason::Malformed, asker, "the ranges are not ascending and inside the share").into()
-            }
+            Err(ShareError::Ranges) => self
+                .refuse(Reason::Malformed, asker, "the ranges are not ascending and inside the share")
+                .into(),
             Err(e) => {
                 tracing::warn!(share = %share.short(), error = %e, "a kept share cannot be served");
                 self.state.lock().damaged.insert(key);

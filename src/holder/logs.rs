@@ -8,7 +8,7 @@ use super::records::{Place, RecordError, RecordFile};
 use super::state::{Event, Opener};
 use super::{Caller, Holder, HolderError};
 use crate::keys::{
-    AdminLog, AppendError, Domain, DriveId, EntryHash, Epoch, Hash, LogId, PersonId, Signed, ct_eq, encode,
+    AdminLog, AppendError, DriveId, EntryHash, Epoch, Hash, LogId, PersonId, Signed, ct_eq, encode,
     read_token_hash,
 };
 use crate::ledger::Path as Payers;
@@ -145,7 +145,8 @@ impl Holder {
         let path = self.places.lent.join("logs").join(drive.to_string());
         let opened = self.world.blocking(move || {
             let mut known = Known::default();
-            let file = RecordFile::open(&world, &path, |place, bytes| known.replay(&drive, check, place, bytes));
+            let file =
+                RecordFile::open(&world, &path, |place, bytes| known.replay(&drive, check, place, bytes));
             file.map(|(file, scan)| (file, scan, known))
         });
         let (file, scan, known) = opened.await??;
@@ -259,7 +260,7 @@ impl Holder {
     fn log_receipt(&self, drive: DriveId, logs: &DriveLogs) -> Response {
         let (holder, day) = (self.options.node, self.today());
         let receipt = LogReceipt { holder, drive, heads: logs.known.lock().heads(), day };
-        Response::LogAck { receipt: self.sign(Domain::LogReceipt, &receipt) }
+        Response::LogAck { receipt: self.sign(&receipt) }
     }
 
     /// What is here beyond a vector. Waits for something for up to `wait`.
@@ -311,7 +312,11 @@ struct Page {
 
 impl DriveLogs {
     /// Take in admin records from the genesis on. The inner error is about the records.
-    async fn extend_admin(&self, drive: &DriveId, records: &[Signed]) -> Result<Result<(), String>, RecordError> {
+    async fn extend_admin(
+        &self,
+        drive: &DriveId,
+        records: &[Signed],
+    ) -> Result<Result<(), String>, RecordError> {
         let _one = self.appending.lock().await;
         let mut log = match (self.known.lock().admin.clone(), records.first()) {
             (Some(log), _) => log,
@@ -422,8 +427,10 @@ impl DriveLogs {
             }
         }
         let this = self.clone();
-        let entries = world.blocking(move || places.into_iter().map(|p| this.entry(p)).collect::<Result<_, _>>());
-        let failed = |e: std::io::Error| RecordError { file: "logs".into(), what: "read", why: e.to_string() };
+        let entries =
+            world.blocking(move || places.into_iter().map(|p| this.entry(p)).collect::<Result<_, _>>());
+        let failed =
+            |e: std::io::Error| RecordError { file: "logs".into(), what: "read", why: e.to_string() };
         Ok(Page { admin, entries: entries.await.map_err(failed)??, more })
     }
 

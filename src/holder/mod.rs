@@ -17,13 +17,16 @@ mod serve;
 mod shares;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{Body, Caller, Reply};
 pub use logs::{CheckEntry, CheckedEntry};
 pub use records::{Place, RecordError, RecordFile, Scan};
 pub use shares::{HEAD_LEN, SHARE_MAGIC, ShareError, ShareHead};
 pub use state::HolderStatus;
 
-use crate::keys::{Domain, DriveId, Hash, NodeId, PersonId, Signed, SigningKey};
+use crate::keys::{DriveId, Hash, NodeId, PersonId, Record, Signed, SigningKey};
 use crate::ledger::{DiskFacts, LeaseKey, Policy, day_of};
 use crate::wire::{self, Day, Reason, Refusal, Response};
 use crate::world::{Places, World};
@@ -161,8 +164,8 @@ impl Holder {
         }
     }
 
-    fn sign<T: serde::Serialize>(&self, domain: Domain, value: &T) -> Signed {
-        Signed::sign(domain, &self.options.signing, wire::encode(value))
+    fn sign<T: Record>(&self, value: &T) -> Signed {
+        Signed::record(&self.options.signing, value)
     }
 
     /// A signed refusal.
@@ -181,7 +184,7 @@ impl Holder {
         let detail: String = detail.into().chars().take(wire::DETAIL_MAX / 4).collect();
         let (holder, day) = (self.options.node, self.today());
         let refusal = Refusal { reason, limit, used, detail, holder, account, day };
-        Response::Refusal { refusal: self.sign(Domain::Refusal, &refusal) }
+        Response::Refusal { refusal: self.sign(&refusal) }
     }
 
     /// Head of the ledger between an account and this holder.

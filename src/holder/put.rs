@@ -6,7 +6,7 @@ use super::records::RecordError;
 use super::shares::{Arrived, ShareError, ShareFiles, ShareHead};
 use super::state::Event;
 use super::{Caller, Holder, RECEIVE_BUFFER};
-use crate::keys::{Domain, Signed};
+use crate::keys::Signed;
 use crate::ledger::{LeaseEvent, LeaseKey};
 use crate::wire::{Lease, Reason, Receipt, Response};
 use crate::world::World;
@@ -39,7 +39,12 @@ impl From<std::io::Error> for PutError {
 
 impl Holder {
     /// An offer is answered with a reservation before any byte is sent.
-    pub(super) async fn offer(self: &Arc<Self>, caller: &Caller, lease: Lease, grants: &[Signed]) -> Response {
+    pub(super) async fn offer(
+        self: &Arc<Self>,
+        caller: &Caller,
+        lease: Lease,
+        grants: &[Signed],
+    ) -> Response {
         let account = lease.account;
         if caller.person != Some(account) {
             return self.refuse(Reason::NotYours, account, "the lease is for another account");
@@ -68,7 +73,7 @@ impl Holder {
             return self.refuse(Reason::NotYours, account, "the lease is for another account");
         }
         match self.try_put(lease, grants, reservation, body).await {
-            Ok(receipt) => Response::Receipt { receipt: self.sign(Domain::Receipt, &receipt) },
+            Ok(receipt) => Response::Receipt { receipt: self.sign(&receipt) },
             Err(PutError::Refused(response)) => *response,
             Err(PutError::Wrong(reason, detail)) => {
                 if reason == Reason::Internal {
@@ -129,9 +134,9 @@ impl Holder {
             if waiting >= RECEIVE_BUFFER || (ended && waiting > 0) {
                 let batch = std::mem::take(&mut collected);
                 waiting = 0;
-                let written = self.world.blocking(move || {
-                    batch.iter().try_for_each(|b| incoming.write(b)).map(|()| incoming)
-                });
+                let written = self
+                    .world
+                    .blocking(move || batch.iter().try_for_each(|b| incoming.write(b)).map(|()| incoming));
                 incoming = written.await??;
             }
             if ended {
@@ -144,14 +149,22 @@ impl Holder {
         let (copy, share) = (head.clone(), head.lease.share);
         let arrived = self.world.blocking(move || incoming.finish(&copy)).await??;
         if arrived.id != share {
-            return Err(PutError::Wrong(Reason::WrongBytes, "the bytes do not have the root of the lease".into()));
+            return Err(PutError::Wrong(
+                Reason::WrongBytes,
+                "the bytes do not have the root of the lease".into(),
+            ));
         }
         guard.keep();
         Ok(arrived)
     }
 
     /// Name the file, record the lease, and only then say so.
-    async fn keep(self: &Arc<Self>, held: Held, head: ShareHead, arrived: Arrived) -> Result<Receipt, PutError> {
+    async fn keep(
+        self: &Arc<Self>,
+        held: Held,
+        head: ShareHead,
+        arrived: Arrived,
+    ) -> Result<Receipt, PutError> {
         let key = (head.lease.account, head.lease.share);
         let lock = self.busy_lock(key);
         let _busy = lock.lock().await;

@@ -6,7 +6,7 @@
 //! else is damaged is skipped too, counted, and reported.
 
 use crate::keys::{Purpose, hash};
-use crate::world::{Disk, DiskFile, Open, World};
+use crate::world::{DiskFile, Open, World};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};

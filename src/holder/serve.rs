@@ -48,7 +48,11 @@ impl Holder {
         }
     }
 
-    async fn lease_request(self: &Arc<Self>, caller: &Caller, request: Request) -> Result<Response, Box<Request>> {
+    async fn lease_request(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: Request,
+    ) -> Result<Response, Box<Request>> {
         Ok(match request {
             Request::LeaseRenew { account, shares, term_days } => {
                 self.renew(caller, account, shares, term_days).await

@@ -5,9 +5,7 @@ use super::records::{RecordFile, Scan};
 use super::shares::{ShareFiles, ShareHead};
 use super::{HolderError, admission::Reservation};
 use crate::keys::{DriveId, Hash, PersonId, Purpose, Signed, hash};
-use crate::ledger::{
-    Counters, Kept, LeaseBook, LeaseEvent, LeaseKey, Path as Payers, day_of, decode_grant,
-};
+use crate::ledger::{Counters, Kept, LeaseBook, LeaseEvent, LeaseKey, Path as Payers, day_of, decode_grant};
 use crate::wire::{self, Grant};
 use crate::world::World;
 use serde::{Deserialize, Serialize};
@@ -28,11 +26,23 @@ pub(super) enum Event {
     /// A grant this holder's owner gave.
     Given(Signed),
     /// An account keeps a drive's logs here.
-    LogOpen { drive: DriveId, account: PersonId, payers: Payers, read_token_hash: Hash },
+    LogOpen {
+        drive: DriveId,
+        account: PersonId,
+        payers: Payers,
+        read_token_hash: Hash,
+    },
     /// What was counted for an account so far.
-    Counted { account: PersonId, counters: Counters },
+    Counted {
+        account: PersonId,
+        counters: Counters,
+    },
     /// A statement, co-signed by both.
-    Statement { account: PersonId, ours: Signed, theirs: Vec<u8> },
+    Statement {
+        account: PersonId,
+        ours: Signed,
+        theirs: Vec<u8>,
+    },
 }
 
 /// An account that keeps a drive's logs here.
@@ -146,9 +156,7 @@ impl State {
             payers: opener.payers.clone(),
             read_token_hash: opener.read_token_hash,
         }));
-        out.extend(
-            self.counters.iter().map(|(a, c)| Event::Counted { account: *a, counters: *c }),
-        );
+        out.extend(self.counters.iter().map(|(a, c)| Event::Counted { account: *a, counters: *c }));
         out.extend(self.statements.iter().map(|(account, ours)| Event::Statement {
             account: *account,
             ours: ours.clone(),
