@@ -59,5 +59,8 @@ impl Drive {
 pub enum WaitOutcome {
     Reached,
     /// The least state among the files, and how many are below the level.
-    NotYet { least: FileState, files: u64 },
+    NotYet {
+        least: FileState,
+        files: u64,
+    },
 }

@@ -6,7 +6,7 @@
 //! else is damaged is skipped too, counted, and reported.
 
 use crate::keys::{Purpose, hash};
-use crate::world::{Disk, DiskFile, Open, World};
+use crate::world::{DiskFile, Open, World};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -116,6 +116,25 @@ impl RecordFile {
         self.enqueue(payload).durable().await
     }
 
+    /// Append many records with one sync. Blocking.
+    pub fn append_all_blocking(
+        &self,
+        payloads: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<(), RecordError> {
+        let mut last = None;
+        for payload in payloads {
+            last = Some(self.enqueue(&payload));
+        }
+        self.inner.flush();
+        let Some(mut ticket) = last else { return Ok(()) };
+        let lost = |_| RecordError {
+            file: self.inner.path.clone(),
+            what: "write",
+            why: "the writer went away".into(),
+        };
+        ticket.result.try_recv().map_err(lost)?.map(|_| ())
+    }
+
     /// The payload at a place, if it is as it was written. Blocking.
     pub fn read(&self, place: Place) -> Result<Vec<u8>, RecordError> {
         let error = |why: String| RecordError { file: self.inner.path.clone(), what: "read", why };
@@ -132,6 +151,7 @@ impl RecordFile {
     }
 
     /// Bytes of the file that hold records.
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u64 {
         self.inner.writing.lock().end
     }

@@ -43,7 +43,7 @@ pub fn requests() -> Vec<Request> {
         Request::LeaseRelease { account, shares: vec![(share, 1)] },
         Request::LeaseCancelRelease { account, shares: vec![(share, 2)] },
         Request::LeaseAdopt { leases: vec![lease()], grants: vec![signed(3)] },
-        Request::LogOpen { drive, account, admin: vec![signed(4)], grants: vec![signed(5)], bytes: 1 << 30 },
+        Request::LogOpen { drive, account, admin: vec![signed(4)], grants: vec![signed(5)], bytes: 1 << 30, read_token_hash: Hash([9; 32]) },
         Request::LogAppend { drive, account, entries: vec![vec![1, 2, 3], vec![4]] },
         Request::LogFetch { drive, token: [8; 32], vector: vec![head()], admin_len: 2 },
         Request::LogWatch { drive, token: [8; 32], vector: vec![head()], admin_len: 2, wait_ms: 30_000 },
