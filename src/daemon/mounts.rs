@@ -95,7 +95,7 @@ impl Mounts {
             let Ok(handle) = Arc::try_unwrap(mounted.handle) else { continue };
             let done = tokio::task::spawn_blocking(move || handle.unmount(UNMOUNT_WAIT)).await;
             let failed = match done {
-                Ok(Ok(())) => continue,
+                Ok(Ok(_)) => continue,
                 Ok(Err(e)) => e.to_string(),
                 Err(e) => e.to_string(),
             };
@@ -106,7 +106,7 @@ impl Mounts {
 
     /// Forget mounts that somebody else ended (`fusermount3 -u`, the file manager's eject).
     pub fn sweep(&self) {
-        self.inside.lock().retain(|dir, _| mount::is_mounted(dir));
+        self.inside.lock().retain(|_, m| !m.handle.has_ended());
     }
 
     /// Whether every mount answers: what the watchdog is fed from.

@@ -9,10 +9,11 @@ use super::keyring::Keyring;
 use super::service::NodeService;
 use crate::drive::Drive;
 use crate::grid::{self, Grid, Me, Roster};
-use crate::holder::{Holder, HolderOptions};
+use crate::holder::{CheckedEntry, Holder, HolderOptions};
 use crate::keys::{self, DriveId, NodeId, Power};
 use crate::ledger;
 use crate::net::{self, Endpoint};
+use crate::tree;
 use crate::wire::FREE_DISK_FLOOR;
 use crate::world::World;
 use parking_lot::Mutex;
@@ -144,7 +145,8 @@ impl Node {
     /// All friends, by name.
     pub fn friends(&self) -> Vec<FriendStatus> {
         let now = self.world.now_ms();
-        let used_here = self.holder.used_by_person();
+        let accounts = self.holder.status().accounts;
+        let used_here = |person| accounts.iter().find(|(p, ..)| *p == person).map_or(0, |(.., used)| *used);
         let mut out: Vec<FriendStatus> = self
             .grid
             .status()
@@ -158,7 +160,7 @@ impl Node {
                 allows: self.roster.allowed_at(&f.node),
                 holds_for_us: f.used,
                 we_allow: self.roster.given_to(&f.person).map_or(0, |g| g.bytes),
-                we_hold: used_here.get(&f.person).copied().unwrap_or(0),
+                we_hold: used_here(f.person),
                 trouble: trouble_with(&f),
             })
             .collect();
@@ -177,7 +179,7 @@ impl Node {
             .give(member.person, bytes)
             .await
             .map_err(|e| Trouble::new(what(), e, "make room on the disk and try again"))?;
-        self.holder.set_limit(&grant).await.map_err(|e| Trouble::new(what(), e, "see the log"))
+        self.holder.give(&grant).await.map(|_| ()).map_err(|e| Trouble::new(what(), e, "see the log"))
     }
 
     /// The drives that are open, by id.
@@ -231,8 +233,21 @@ fn lending(config: &Config, roster: &Roster) -> HolderOptions {
         lends: config.lends,
         floor: FREE_DISK_FLOOR,
         policy: ledger::Policy::default(),
-        check_entry: crate::grid::entry_check(),
+        check_entry,
     }
+}
+
+/// What a holder checks of an entry: all that can be checked without a key.
+fn check_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry, String> {
+    let checked = tree::Checked::parse(bytes, drive).map_err(|e| e.to_string())?;
+    Ok(CheckedEntry {
+        log: checked.log,
+        seq: checked.header.seq,
+        previous: checked.header.previous,
+        hash: checked.hash,
+        epoch: checked.header.epoch,
+        writer: checked.header.writer,
+    })
 }
 
 fn bind(

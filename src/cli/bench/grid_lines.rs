@@ -87,7 +87,7 @@ fn do_nothing_write(ground: &Ground, bytes: u64) -> Outcome<f64> {
 /// Run something on a mounted do-nothing filesystem.
 pub fn with_do_nothing<T>(ground: &Ground, work: impl FnOnce(&Path) -> Outcome<T>) -> Outcome<T> {
     let dir = ground.sub("nothing")?;
-    let mounted = crate::mount::donothing::mount(&dir).map_err(|e| failed(&dir, e))?;
+    let mounted = crate::mount::donothing::mount(&dir, false).map_err(|e| failed(&dir, e))?;
     let result = work(&dir);
     drop(mounted);
     result

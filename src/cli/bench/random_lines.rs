@@ -44,7 +44,7 @@ pub fn run(ground: &Ground, m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<()
 
     m.sync(Until::Full)?;
     let report = m.grid.report()?;
-    let (k, n) = report.drives.first().map_or((1, 1), |d| (d.k.max(1) as f64, d.n as f64));
+    let (k, n) = report.drives.first().map_or((1.0, 1.0), |d| (d.k.max(1) as f64, d.n as f64));
     let before = m.sent()?;
     file.write_all_at(b"change", len / 2).and_then(|()| file.sync_all()).map_err(|e| failed(&path, e))?;
     drop(file);
