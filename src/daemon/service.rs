@@ -47,8 +47,7 @@ impl NodeService {
             Request::GrantGive { grant } => match self.roster.take_grant(&peer.node, &grant).await {
                 Ok(()) => responder.send(&Response::Done).await,
                 Err(e) => {
-                    let refusal = self.holder.refusal(&Caller::from(&peer), Reason::NoGrant, &e.to_string());
-                    responder.send(&Response::Refusal { refusal }).await
+                    responder.send(&self.roster.refusal(Reason::NoGrant, &e.to_string())).await
                 }
             },
             request if Holder::answers(&request) => {
@@ -63,8 +62,7 @@ impl NodeService {
                 }
             }
             _ => {
-                let refusal = self.holder.refusal(&Caller::from(&peer), Reason::Unknown, "this node does not do that");
-                responder.send(&Response::Refusal { refusal }).await
+                responder.send(&self.roster.refusal(Reason::Unknown, "this node does not do that")).await
             }
         }
     }

@@ -70,7 +70,8 @@ impl Roster {
         Ok(ticket)
     }
 
-    fn refusal(&self, reason: Reason, detail: &str) -> Response {
+    /// A signed refusal of this node, where it is not about space.
+    pub fn refusal(&self, reason: Reason, detail: &str) -> Response {
         let me = self.me();
         let refusal = Refusal {
             reason,

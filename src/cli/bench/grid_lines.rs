@@ -4,6 +4,7 @@ use super::limits::{self, drop_kernel_caches};
 use super::{Ground, Row, Target, failed, metadata_lines, random_lines};
 use crate::cli::local_grid::LocalGrid;
 use crate::daemon::api::{Line, Outcome, Request, Trouble, Until};
+use crate::daemon::setup;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,11 @@ fn upload_speed(m: &Mounted, bytes: u64, sent_before: u64) -> Outcome<(f64, u64)
 
 /// What a bare quinn transfer of the same wire bytes to as many receivers does.
 fn bare_quinn(receivers: usize, wire_bytes: u64) -> Outcome<f64> {
-    crate::net::bench::bare_transfer(receivers, wire_bytes).map_err(|e| failed("bare quinn", e))
+    let world = setup::real_world();
+    setup::block_on(async {
+        let transfer = crate::net::bench::bare_transfer(&world, receivers, wire_bytes);
+        transfer.await.map(|t| t.rate()).map_err(|e| failed("bare quinn", e))
+    })
 }
 
 fn sequential(ground: &Ground, m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<u64> {
