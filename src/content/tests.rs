@@ -406,7 +406,7 @@ mod repair {
     fn records_that_contradict_themselves_are_refused() {
         let pack = encoder(2, 250_000, 2);
         let good = record(&pack);
-        let mut case = |flaw: &str, change: &dyn Fn(&mut CatalogueRecord)| {
+        let case = |flaw: &str, change: &dyn Fn(&mut CatalogueRecord)| {
             let mut bad = good.clone();
             change(&mut bad);
             assert!(check_record(&DRIVE, &bad).is_err(), "{flaw}");
