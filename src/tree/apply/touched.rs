@@ -76,6 +76,6 @@ pub(in super::super) fn touched(over: &Overlay<'_>) -> Result<Touched, TableErro
 }
 
 fn object_of(group: &[u8]) -> Option<ObjectId> {
-    let (log, n) = group.split_at_checked(32)?;
+    let (n, log) = group.split_at_checked(8)?;
     Some(OpId { log: LogId(log.try_into().ok()?), n: u64::from_be_bytes(n.try_into().ok()?) })
 }

@@ -15,7 +15,7 @@ use super::state::{encode, single, tables};
 use super::{Batch, Operation, Overlay, Table, TableError, Touched, Vector, View, touched};
 use crate::keys::{EntryHash, LogId};
 use crate::wire::Head;
-use record::{Counters, HeadRecord, Pending, Waiting};
+use record::{Counters, HeadRecord, Known, Pending, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What to commit, and what it changes.
@@ -102,7 +102,15 @@ impl Fold {
             fold.places.insert(pending.op.n, pending.at);
         }
         for waiting in view.group::<Waiting>(tables::WAITING, &[], "a waiting entry")? {
-            fold.waits(waiting.entry.hash, waiting.missing);
+            // Some of what it waited for may have come since its record was written.
+            let mut missing = waiting.missing;
+            let mut still = BTreeSet::new();
+            while let Some(hash) = missing.pop_first() {
+                if Known::read(table, &hash)?.is_none() {
+                    still.insert(hash);
+                }
+            }
+            fold.waits(waiting.entry.hash, still);
         }
         if fold.counters.log.is_some_and(|was| was != log) {
             if !fold.tail.is_empty() {
