@@ -119,6 +119,9 @@ impl Fold {
             // The new log has told nothing yet of what was seen.
             fold.heads.values_mut().for_each(|head| head.told = false);
         }
+        if fold.counters.log != Some(log) {
+            fold.counters.number = 0;
+        }
         fold.counters.log = Some(log);
         Ok(fold)
     }
@@ -151,6 +154,12 @@ impl Fold {
         let mut out: Vec<LogId> = logs.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
         out.dedup();
         out
+    }
+
+    /// A number for the next operation of this log: one more than any it used, as far as
+    /// its entries and pending operations were given to this fold.
+    pub fn next_number(&self) -> u64 {
+        self.counters.number.saturating_add(1)
     }
 
     /// Entries applied so far.

@@ -194,6 +194,7 @@ fn own_entries_after_a_crash_are_not_applied_twice() {
         again.commit(step);
     }
     again.take(vec![entry]);
+    assert_eq!(again.fold.next_number(), a.next);
     assert_eq!(again.fold.pending(), all[2..]);
     assert_eq!(state_of(&again.table), state_of(&a.table));
 }
