@@ -17,10 +17,13 @@ struct TestDrive {
     writer: WriterKey,
 }
 
+const PARAMETERS: Parameters =
+    Parameters { sealed_name: Vec::new(), retention_days: 30, release_delay_days: 7, park_after_days: 90 };
+
 fn drive(owner: &Someone) -> TestDrive {
     let admin = owner.person.signing();
     let read = ReadKey::from_bytes([3; 32]);
-    let (mut log, keys) = found_drive(admin, "family", Parameters::default(), [1; 32], read).unwrap();
+    let (mut log, keys) = found_drive(admin, "family", PARAMETERS, [1; 32], read).unwrap();
     let exchange = owner.person.sharing(0);
     let member = Member { person: owner.id(), exchange_key: exchange.public(), power: Power::Admin };
     let one_time = ExchangeKey::from_seed(Seed::from_bytes([8; 32]));
