@@ -239,7 +239,9 @@ async fn answer(
             let body = BodyReader::new(node, recv, SHARE_MAX, None);
             return inner.service.handle(peer, request, body, responder).await;
         }
-        Ok(Decoded::Unknown(kind)) => (Reason::Unknown, format!("requests of kind {kind} are not known here")),
+        Ok(Decoded::Unknown(kind)) => {
+            (Reason::Unknown, format!("requests of kind {kind} are not known here"))
+        }
         Err(e @ (WireError::FrameTooLong { .. } | WireError::OverLimit { .. })) => {
             (Reason::TooLarge, e.to_string())
         }

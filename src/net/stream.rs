@@ -39,9 +39,7 @@ pub(super) fn lost(node: NodeId, e: &quinn::ConnectionError) -> NetError {
             NetError::Refused(node)
         }
         // The alert of a verifier that refuses a key (access_denied and its like) is a crypto error.
-        quinn::ConnectionError::ConnectionClosed(c)
-            if (0x100..0x200).contains(&u64::from(c.error_code)) =>
-        {
+        quinn::ConnectionError::ConnectionClosed(c) if (0x100..0x200).contains(&u64::from(c.error_code)) => {
             NetError::Refused(node)
         }
         e => NetError::Lost { node, why: e.to_string() },

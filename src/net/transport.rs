@@ -116,8 +116,8 @@ pub(super) fn server(
     policy: Arc<dyn Policy>,
     transport: Arc<quinn::TransportConfig>,
 ) -> Result<quinn::ServerConfig, NetError> {
-    let crypto = QuicServerConfig::try_from(identity.server(policy)?)
-        .map_err(|e| NetError::Key(e.to_string()))?;
+    let crypto =
+        QuicServerConfig::try_from(identity.server(policy)?).map_err(|e| NetError::Key(e.to_string()))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config
         .transport_config(transport)
@@ -134,8 +134,8 @@ pub(super) fn client(
     pin: NodeId,
     transport: Arc<quinn::TransportConfig>,
 ) -> Result<quinn::ClientConfig, NetError> {
-    let crypto = QuicClientConfig::try_from(identity.client(pin)?)
-        .map_err(|e| NetError::Key(e.to_string()))?;
+    let crypto =
+        QuicClientConfig::try_from(identity.client(pin)?).map_err(|e| NetError::Key(e.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(transport);
     let rng = rng.clone();
