@@ -6,15 +6,15 @@
 
 use super::admin_author::AuthorError;
 use super::admin_log::AdminLog;
-use super::admin_record::{Member, Writer};
+use super::admin_record::{AdminChange, Member, Writer};
 use super::derive::{Purpose, derive_array, hash};
 use super::drive_keys::DriveKeys;
 use super::identity::{
     Certificate, CertificateError, Day, DeviceKeys, ExchangeKey, Revocations, check_exchange_key,
 };
 use super::secret::{EnrolmentSecret, ct_eq};
-use super::signed::{Domain, Record, Signed, SignedError, SigningKey, encode, verify};
-use super::writer::{WriterKey, consent_message};
+use super::signed::{Domain, Record, Signed, SignedError, SigningKey, encode};
+use super::writer::{WriterKey, check_consent};
 use super::{DriveId, Hash, PersonId, Power};
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,8 @@ pub enum EnrolmentError {
 pub struct Enrolment {
     pub member: Member,
     pub writer: Option<Writer>,
-    pub certificate: Certificate,
+    /// The invitation that is used up by it.
+    pub ticket: Option<Hash>,
 }
 
 impl EnrolmentSecret {
@@ -180,29 +181,34 @@ impl EnrolmentRequest {
             .find(|known| known.drive == drive && known.ticket() == request.ticket)
             .ok_or(EnrolmentError::UnknownTicket(drive))?;
         invitation.admits(&request, &certificate, log, today)?;
-        check_exchange_key(&request.exchange_key)?;
-        let member =
-            Member { person: certificate.person, exchange_key: request.exchange_key, power: request.power };
-        let writer = request.writer(&certificate, log)?;
-        Ok(Enrolment { member, writer, certificate })
+        let writer = request.writer.as_ref().map(|part| (part.key, &part.consent[..]));
+        let (power, ticket) = (request.power, Some(request.ticket));
+        Enrolment::of_device(log, power, &certificate, request.exchange_key, writer, ticket)
     }
+}
 
-    fn writer(&self, certificate: &Certificate, log: &AdminLog) -> Result<Option<Writer>, EnrolmentError> {
-        if self.writer.is_some() != (self.power >= Power::Write) {
-            return Err(EnrolmentError::WriterPart(self.power));
+impl Enrolment {
+    /// What is to be written for a device whose right to ask was proved (by a request, or in
+    /// a Join by the ticket). `writer`: its key and consent, needed for write and above.
+    pub fn of_device(
+        log: &AdminLog,
+        power: Power,
+        certificate: &Certificate,
+        exchange_key: [u8; 32],
+        writer: Option<([u8; 32], &[u8])>,
+        ticket: Option<Hash>,
+    ) -> Result<Enrolment, EnrolmentError> {
+        check_exchange_key(&exchange_key)?;
+        if writer.is_some() != (power >= Power::Write) {
+            return Err(EnrolmentError::WriterPart(power));
         }
-        let Some(part) = &self.writer else { return Ok(None) };
-        let message = consent_message(&self.drive, &certificate.node);
-        verify(Domain::WriterConsent, &part.key, &message, &part.consent)
-            .map_err(|_| EnrolmentError::Consent)?;
-        Ok(Some(Writer {
-            key: part.key,
-            person: certificate.person,
-            node: certificate.node,
-            power: self.power,
-            from: log.epoch(),
-            ticket: Some(self.ticket),
-        }))
+        let (person, node) = (certificate.person, certificate.node);
+        if let Some((key, consent)) = writer {
+            check_consent(&log.drive(), &node, &key, consent).map_err(|_| EnrolmentError::Consent)?;
+        }
+        let from = log.epoch();
+        let writer = writer.map(|(key, _)| Writer { key, person, node, power, from, ticket });
+        Ok(Enrolment { member: Member { person, exchange_key, power }, writer, ticket })
     }
 }
 
@@ -250,7 +256,9 @@ impl AdminLog {
         // An invitation never takes power away.
         member.power = member.power.max(known.map_or(Power::Verify, |known| known.power));
         if known != Some(member) {
-            records.push(self.add_member(admin, member, keys, one_time)?);
+            let ticket = enrolment.writer.is_none().then_some(enrolment.ticket).flatten();
+            let wrap = self.wrap_level(self.epoch(), &member, keys, one_time)?;
+            records.push(self.author(admin, AdminChange::AddMember { member, wrap, ticket })?);
         }
         if let Some(writer) = &enrolment.writer {
             records.push(self.enrol_writer(admin, writer.clone())?);

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod admin_author;
+mod admin_error;
 mod admin_log;
 mod admin_record;
 mod capability;
@@ -17,12 +18,15 @@ mod keystore;
 mod seal;
 mod secret;
 mod signed;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wrap;
 mod writer;
 
 pub use admin_author::{AuthorError, UnlockError, found_drive};
-pub use admin_log::{AdminError, AdminHead, AdminLog, AdminRule, AppendError, WriterState};
+pub use admin_error::{AdminError, AdminRule, AppendError};
+pub use admin_log::{AdminHead, AdminLog, WriterState};
 pub use admin_record::{
     ADMIN_LOG_MAX, ADMIN_RECORD_MAX, AdminChange, AdminRecord, EpochRecord, LastEntry, MEMBERS_MAX, Member,
     WRITERS_MAX, Wrap, Writer,

@@ -61,7 +61,7 @@ domains! {
     /// A recovery record.
     Recovery = "recovery record",
     /// For tests.
-    Test = "test",
+    Test = "test signature",
 }
 
 /// A signed object: the bytes that were signed, and the Ed25519 signature over
