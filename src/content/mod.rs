@@ -4,10 +4,10 @@
 //!
 //! | step | write | read |
 //! |---|---|---|
-//! | chunk, page | [`seal_chunk`] | [`open_page`], [`open_chunk`] |
+//! | chunk, page | [`seal_chunk_into`] | [`open_page`], [`open_chunk`] |
 //! | content tree | [`build`], [`update`] | [`extents`], [`seek_data`], [`seek_hole`] |
-//! | pack | [`PackBuilder`] | [`Layout::pieces`] |
-//! | share | [`PackEncoder`] | [`ShareRanges`], [`assemble`], [`recover_pack`] |
+//! | pack | [`PackBuilder`] | [`Layout::wanted`] |
+//! | share | [`PackEncoder`], [`rebuild_share`] | [`ShareRanges`], [`assemble`], [`recover_pack`] |
 //! | hash tree | [`ShareHasher`], [`ProofEncoder`] | [`ProofDecoder`] |
 #![forbid(unsafe_code)]
 
@@ -21,25 +21,34 @@ mod layout;
 mod pack;
 mod padme;
 mod proof;
-mod seal;
+pub mod stages;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod types;
 
-pub use chunk::{ChunkError, ChunkSealer, chunk_problem, open_chunk, open_page, seal_chunk};
+pub use chunk::{
+    ChunkError, check_page, chunk_problem, open_chunk, open_page, open_page_into, seal_chunk, seal_chunk_into,
+};
 pub use coding::{CodingError, Coefficients, NoAvx2, SHARES_MAX, check_cpu};
+pub use compress::{CODEC_LZ4, CODEC_RAW};
 pub use encode::{PackEncoder, SealedShare, pack_id};
-pub use gather::{AssembleError, RecoverError, ShareRanges, assemble, rebuild_range, recover_pack};
+pub use gather::{
+    AssembleError, RecordError, RecoverError, ShareRanges, assemble, check_record, rebuild_range,
+    rebuild_share, recover_pack,
+};
 pub use holder_seal::HolderStream;
 pub use layout::{Layout, LayoutError, Piece};
 pub use pack::{ClosedPack, PACK_LEN, PackBuilder};
 pub use padme::padme;
 pub use proof::{
-    Leaf, ProofDecoder, ProofEncoder, ProofError, ShareHasher, ShareTree, TREE_GROUP, decode_ranges,
-    encode_ranges, proof_len,
+    Leaf, ProofDecoder, ProofEncoder, ProofError, RANGES_MAX, ShareHasher, ShareTree, TREE_GROUP,
+    decode_ranges, encode_ranges, proof_len,
 };
-pub use seal::{ContentKeys, PagePosition, PageSeal};
 pub use tree::{
-    Extent, ExtentKind, NODE_MAX, Nodes, SIZE_MAX, Step, TreeError, allocated, allocated_estimate, build,
-    chunk_count, chunk_plain_len, extents, seek_data, seek_hole, update,
+    DEPTH_MAX, Extent, ExtentKind, NODE_MAX, Nodes, SIZE_MAX, Step, TreeError, allocated, allocated_estimate,
+    build, chunk_count, chunk_plain_len, content_problem, depth_of, extents, seek_data, seek_hole, update,
 };
 pub use types::*;

@@ -68,6 +68,8 @@ purposes! {
     EntryHash = "entry hash",
     /// Sealed vector or body to the hash in an entry's header.
     EntryBody = "entry body hash",
+    /// Entry key to the key of the padding in packs.
+    PackPadding = "pack padding",
     /// The hash that names a pack.
     PackId = "pack id",
     /// Hash of a signed object's bytes (grants, certificates, admin records).
