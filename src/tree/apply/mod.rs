@@ -1,9 +1,21 @@
 //! What an operation does to a state. Deterministic: reads the state and the operation, no
 //! more. An operation whose expectation does not hold any more does what the conflict table
-//! says (`docs/format.md`), never an error: every mount must go on the same way.
+//! says (`docs/parts/tree.md`), never an error: every mount must go on the same way.
 
-use super::{Batch, Name, ObjectId, Operation, Overlay, TableError, View};
+mod content;
+mod create;
+mod edit;
+mod packs;
+mod remove;
+mod rename;
+mod touched;
+
+use super::{Batch, Change, OpId, Operation, Overlay, TableError, View};
 use crate::keys::LogId;
+use edit::Editor;
+pub(super) use packs::apply_catalogue;
+pub(super) use touched::touched;
+pub use touched::{Touched, TouchedInode, TouchedName};
 
 /// Who made an operation.
 #[derive(Clone, Copy, Debug)]
@@ -12,30 +24,6 @@ pub struct Author<'a> {
     pub log: LogId,
     /// The device's label as its entry says it; it appears in conflict names.
     pub label: &'a str,
-}
-
-/// A name that now means something else (or nothing, or something).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct TouchedName {
-    pub parent: ObjectId,
-    /// Inode number of the directory.
-    pub parent_ino: u64,
-    pub name: Name,
-}
-
-/// An object whose attributes (with `data`: and content) changed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct TouchedInode {
-    pub object: ObjectId,
-    pub ino: u64,
-    pub data: bool,
-}
-
-/// What a step changed, net: for the kernel's caches and for status.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched {
-    pub names: Vec<TouchedName>,
-    pub inodes: Vec<TouchedInode>,
 }
 
 /// What one operation does.
@@ -50,19 +38,37 @@ pub struct Effect {
 /// What one operation does to a state.
 pub fn apply(view: View<'_>, author: Author<'_>, op: &Operation) -> Result<Effect, TableError> {
     let mut over = Overlay::new(view.0);
-    over.mark();
     apply_over(&mut over, author, op)?;
     let touched = touched(&over)?;
-    let undo = over.take_undo();
-    Ok(Effect { batch: over.into_batch(), undo, touched })
+    let batch = over.into_batch();
+    let undo = batch.writes.iter().map(|(key, _)| Ok((key.clone(), view.0.get(key)?)));
+    let undo = Batch { writes: undo.collect::<Result<_, TableError>>()? };
+    Ok(Effect { batch, undo, touched })
 }
 
-/// Do an operation on top of an overlay; its undo collects there.
-pub fn apply_over(_over: &mut Overlay<'_>, _author: Author<'_>, _op: &Operation) -> Result<(), TableError> {
-    todo!()
-}
-
-/// What an overlay changes, net.
-pub(super) fn touched(_over: &Overlay<'_>) -> Result<Touched, TableError> {
-    todo!()
+/// Do an operation on top of an overlay; what takes it back collects there.
+pub fn apply_over(over: &mut Overlay<'_>, author: Author<'_>, op: &Operation) -> Result<(), TableError> {
+    let id = OpId { log: author.log, n: op.n };
+    let mut edit = Editor { over, label: author.label, op, id };
+    match &op.change {
+        Change::Create { parent, name, kind, attrs } => edit.create(*parent, name, kind, *attrs),
+        Change::SetContent { object, base, content, mtime } => {
+            edit.set_content(*object, *base, content, *mtime)
+        }
+        Change::SetAttrs { object, change } => edit.set_attrs(*object, change),
+        Change::SetXattr { object, name, value } => edit.set_xattr(*object, name, value.as_deref()),
+        Change::Link { object, parent, name } => edit.link(*object, *parent, name),
+        Change::Unlink { parent, name, seen } => edit.unlink(*parent, name, *seen),
+        Change::Rmdir { parent, name, object } => edit.rmdir(*parent, name, *object),
+        Change::Rename { object, from_parent, from_name, to_parent, to_name, replaced } => {
+            edit.rename(*object, (*from_parent, from_name), (*to_parent, to_name), *replaced)
+        }
+        Change::Exchange { a, a_parent, a_name, b, b_parent, b_name } => {
+            edit.exchange((*a, *a_parent, a_name), (*b, *b_parent, b_name))
+        }
+        Change::PackContents { pack, chunks } => edit.pack_contents(pack, chunks),
+        Change::DropPack { pack } => edit.drop_pack(pack),
+        Change::ParkLog { log } => edit.park_log(log),
+        Change::SetRules { version } => edit.set_rules(*version),
+    }
 }
