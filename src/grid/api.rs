@@ -9,9 +9,11 @@ use std::time::Duration;
 /// Calls may block on the disk; the grid makes them inside [`crate::world::World::blocking`].
 pub trait DriveAccess: Send + Sync + 'static {
     fn drive(&self) -> DriveId;
-    /// The token that lets one read this drive's shares and logs at a holder (derived from
-    /// the verify key).
-    fn read_token(&self, holder: &NodeId) -> [u8; 32];
+    /// The epoch in force here.
+    fn epoch(&self) -> Epoch;
+    /// The token that lets one read, at a holder, shares sealed in `epoch`, or (the current
+    /// epoch's) the logs: [`crate::keys::DriveKeys::read_token`].
+    fn read_token(&self, epoch: Epoch, holder: &NodeId) -> Result<[u8; 32], String>;
     /// Undo the holder seal on bytes that begin `offset` bytes into a share.
     fn unseal(&self, pack: &PackId, place: &SharePlace, offset: u64, bytes: &mut [u8]) -> Result<(), String>;
     /// Genesis and admin-log records so far, in order.

@@ -58,7 +58,7 @@ pub fn check_consent(
     verify(Domain::WriterConsent, writer, &consent_message(drive, node), consent)
 }
 
-fn consent_message(drive: &DriveId, node: &NodeId) -> [u8; 64] {
+pub(super) fn consent_message(drive: &DriveId, node: &NodeId) -> [u8; 64] {
     let mut message = [0; 64];
     message[..32].copy_from_slice(&drive.0);
     message[32..].copy_from_slice(&node.0);

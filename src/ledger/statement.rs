@@ -41,7 +41,7 @@ pub fn form_statement(
 
 /// The hash by which a statement names the one before it.
 pub fn statement_hash(signed: &Signed) -> Hash {
-    Hash(*blake3::hash(&signed.bytes).as_bytes())
+    signed.hash()
 }
 
 /// Whether `next` may follow `previous`: its number is one more, it names it, and no

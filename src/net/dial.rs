@@ -37,10 +37,14 @@ pub(super) async fn connection(inner: &Arc<Inner>, node: NodeId) -> Result<Live,
         match inner.pool.next(node, waited) {
             Next::Use(live) => return Ok(live),
             Next::Fail(why) => return Err(why),
-            Next::Dial(addrs) => {
+            Next::Dial(addrs, version) => {
                 let inner2 = inner.clone();
                 inner.spawn(async move {
-                    let outcome = dial(&inner2, node, &addrs).await;
+                    let outcome = tokio::select! {
+                        biased;
+                        () = inner2.pool.addrs_changed(node, version) => None,
+                        outcome = dial(&inner2, node, &addrs) => Some(outcome),
+                    };
                     inner2.pool.dialled(node, outcome);
                 });
             }

@@ -132,6 +132,11 @@ impl Endpoint {
         Ok(Endpoint { _guard: Arc::new(Guard(inner.clone())), inner })
     }
 
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// This node's id: its public TLS key.
     pub fn node(&self) -> NodeId {
         self.inner.identity.node

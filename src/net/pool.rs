@@ -65,6 +65,8 @@ impl Drop for Active {
 /// What is known of one peer.
 struct Entry {
     addrs: Vec<SocketAddr>,
+    /// Counts changes of `addrs`.
+    version: u64,
     /// Newest last.
     live: Vec<Live>,
     dialling: bool,
@@ -80,6 +82,7 @@ impl Default for Entry {
     fn default() -> Entry {
         Entry {
             addrs: Vec::new(),
+            version: 0,
             live: Vec::new(),
             dialling: false,
             failed: None,
@@ -103,8 +106,8 @@ impl Entry {
 /// What a caller that wants a connection shall do.
 pub(super) enum Next {
     Use(Live),
-    /// Dial these addresses, and report.
-    Dial(Vec<SocketAddr>),
+    /// Dial these addresses (of this version), and report.
+    Dial(Vec<SocketAddr>, u64),
     /// Somebody is dialling; true: the last attempt failed, so do not hope long.
     Wait(watch::Receiver<u64>, bool),
     Fail(NetError),
@@ -122,6 +125,9 @@ impl Pool {
 
     pub fn set_addrs(&self, node: NodeId, addrs: Vec<SocketAddr>) {
         self.entry(node, |e| {
+            if e.addrs != addrs {
+                e.version += 1;
+            }
             e.addrs = addrs;
             e.failed = None;
             e.changed();
@@ -197,17 +203,34 @@ impl Pool {
                 return Next::Fail(NetError::NoAddress(node));
             }
             e.dialling = true;
-            Next::Dial(e.addrs.clone())
+            Next::Dial(e.addrs.clone(), e.version)
         })
     }
 
-    /// The outcome of a dial (success was reported by [`register`] already).
-    pub fn dialled(&self, node: NodeId, outcome: Result<(), NetError>) {
+    /// Waits until the addresses are no longer those of `version`.
+    pub async fn addrs_changed(&self, node: NodeId, version: u64) {
+        let mut changes = self.changes(node);
+        while self.entry(node, |e| e.version == version) && changes.changed().await.is_ok() {}
+    }
+
+    /// The outcome of a dial (success was reported by [`register`] already); None: it was
+    /// given up for newer addresses.
+    pub fn dialled(&self, node: NodeId, outcome: Option<Result<(), NetError>>) {
         self.entry(node, |e| {
             e.dialling = false;
-            e.failed = outcome.err().map(|why| (Instant::now(), why));
+            e.failed = outcome.and_then(Result::err).map(|why| (Instant::now(), why));
             e.changed();
         });
+    }
+
+    /// Gives every connection its part of the memory for what comes in.
+    fn share_memory(&self) {
+        let peers = self.peers.lock();
+        let live = || peers.values().flat_map(|e| &e.live);
+        let window = super::transport::receive_window(live().count());
+        for live in live() {
+            live.connection.set_receive_window(window);
+        }
     }
 
     /// True when it is the peer's first.
@@ -243,6 +266,7 @@ pub(super) fn register(inner: &Arc<Inner>, node: NodeId, live: Live) {
     }
     let decides = inner.identity.node < node;
     let (first, retire) = inner.pool.add(node, &live, decides);
+    inner.pool.share_memory();
     if first {
         tracing::debug!(peer = %node.short(), addr = %live.connection.remote_address(), "connected");
         inner.emit(super::Event::Connected(node));
@@ -253,7 +277,9 @@ pub(super) fn register(inner: &Arc<Inner>, node: NodeId, live: Live) {
     let inner2 = inner.clone();
     inner.spawn(async move {
         super::serve::serve(&inner2, node, &live).await;
-        if inner2.pool.remove(&node, &live) {
+        let last = inner2.pool.remove(&node, &live);
+        inner2.pool.share_memory();
+        if last {
             tracing::debug!(peer = %node.short(), "disconnected");
             inner2.emit(super::Event::Disconnected(node));
         }

@@ -62,7 +62,7 @@ fn prefix(ip: IpAddr) -> Option<u64> {
 }
 
 /// A place among the handshakes in progress.
-struct Slot {
+pub(super) struct Slot {
     counts: Arc<Mutex<Counts>>,
     prefix: Option<u64>,
 }
@@ -82,10 +82,10 @@ impl Drop for Slot {
 }
 
 impl Handshakes {
-    fn in_progress(&self) -> usize {
+    pub(super) fn in_progress(&self) -> usize {
         self.0.lock().total
     }
-    fn take(&self, ip: IpAddr) -> Option<Slot> {
+    pub(super) fn take(&self, ip: IpAddr) -> Option<Slot> {
         let prefix = prefix(ip);
         let mut counts = self.0.lock();
         if counts.total >= HANDSHAKES_MAX {

@@ -163,9 +163,6 @@ impl Sender {
     pub fn new(node: NodeId, stream: quinn::SendStream) -> Sender {
         Sender { node, stream, finished: false }
     }
-    pub async fn write_all(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        self.stream.write_all(bytes).await
-    }
     pub async fn write_chunk(&mut self, bytes: Bytes) -> Result<(), WriteError> {
         self.stream.write_chunk(bytes).await
     }

@@ -28,13 +28,26 @@ const INCOMING_MAX: usize = 256;
 /// Bytes of handshake messages out of order.
 const CRYPTO_BUFFER: usize = 16 << 10;
 
+/// What a caller may have in flight to us until it is known to be a friend.
+const RECEIVE_WINDOW_STRANGER: u32 = 64 << 10;
+/// What all friends together may have in flight to us; each gets an equal part between these.
+const RECEIVE_BUDGET: u32 = 96 << 20;
+const RECEIVE_WINDOW_MIN: u32 = 1 << 20;
+
+/// The receive window of each of `n` connections.
+pub(super) fn receive_window(n: usize) -> quinn::VarInt {
+    let part = RECEIVE_BUDGET / u32::try_from(n.max(1)).unwrap_or(u32::MAX);
+    part.clamp(RECEIVE_WINDOW_MIN, RECEIVE_WINDOW).into()
+}
+
+/// For connections of either direction; the window grows when Hello has been said.
 pub(super) fn transport() -> Arc<quinn::TransportConfig> {
     let mut cubic = quinn::congestion::CubicConfig::default();
     cubic.initial_window(INITIAL_WINDOW);
     let mut t = quinn::TransportConfig::default();
     t.congestion_controller_factory(Arc::new(cubic))
         .stream_receive_window(STREAM_WINDOW.into())
-        .receive_window(RECEIVE_WINDOW.into())
+        .receive_window(RECEIVE_WINDOW_STRANGER.into())
         .send_window(SEND_WINDOW)
         .crypto_buffer_size(CRYPTO_BUFFER)
         .max_concurrent_bidi_streams(STREAMS_MAX.into())

@@ -1,6 +1,8 @@
 //! Frames: a length (u32, little endian) and one message in postcard.
 
 use super::{FRAME_MAX, Request, Response, check};
+pub use crate::keys::encode;
+use crate::keys::{self, DecodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,8 +18,8 @@ pub enum WireError {
     FrameEmpty,
     #[error("the message does not decode")]
     Malformed,
-    #[error("the message is followed by {0} bytes that do not belong to it")]
-    TrailingBytes(usize),
+    #[error("the message is followed by bytes that do not belong to it")]
+    TrailingBytes,
     #[error("the message is not in its one canonical encoding")]
     NotCanonical,
     #[error("{what}: {is} is over the limit of {max}")]
@@ -43,23 +45,14 @@ pub fn frame_len(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, WireErro
     }
 }
 
-/// A value in its one encoding (for signed bodies as well as messages).
-///
-/// Types of this crate always encode: they hold no maps, no floats and nothing without a length.
-pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).unwrap_or_default()
-}
-
 /// A value from its one encoding: nothing may follow it, and re-encoding must give the same bytes.
 pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let (value, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|_| WireError::Malformed)?;
-    if !rest.is_empty() {
-        return Err(WireError::TrailingBytes(rest.len()));
-    }
-    if encode(&value) != bytes {
-        return Err(WireError::NotCanonical);
-    }
-    Ok(value)
+    keys::decode_canonical(bytes, FRAME_MAX).map_err(|e| match e {
+        DecodeError::TooLong { len, max } => WireError::FrameTooLong { len, max },
+        DecodeError::Trailing => WireError::TrailingBytes,
+        DecodeError::NotCanonical => WireError::NotCanonical,
+        DecodeError::Malformed | DecodeError::UnknownVersion(_) => WireError::Malformed,
+    })
 }
 
 /// A whole frame (prefix and payload) of a request; refuses what the other end would refuse.

@@ -33,7 +33,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A holder refuses shares when its disk would have less free than this.
 pub const FREE_DISK_FLOOR: u64 = 64 << 20;
 /// Longest name a node, person or drive may have.
-pub const LABEL_MAX: usize = 64;
+pub use crate::keys::LABEL_MAX;
 /// Grants in one request: a chain of delegation and its root.
 pub const GRANTS_MAX: usize = 16;
 /// Leases or shares in one request about them.

@@ -9,6 +9,7 @@ mod frame;
 mod join;
 mod limits;
 mod message;
+mod records;
 mod ticket;
 
 pub use frame::*;
@@ -16,3 +17,6 @@ pub use join::*;
 pub use limits::*;
 pub use message::*;
 pub use ticket::*;
+
+#[cfg(test)]
+mod tests;
