@@ -47,9 +47,8 @@ impl DriveAccess for Access {
     }
     fn unseal(&self, pack: &PackId, place: &SharePlace, offset: u64, bytes: &mut [u8]) -> Result<(), String> {
         let keys = self.shared()?.keys();
-        let stream = keys.holder_stream(place.seal_epoch, pack, place.number, &place.holder);
-        let (key, nonce) = stream.map_err(|e| e.to_string())?;
-        HolderStream::new(*key, nonce).apply(offset, bytes);
+        let stream = HolderStream::derive(&keys, place.seal_epoch, pack, place.number, &place.holder);
+        stream.map_err(|e| e.to_string())?.apply(offset, bytes);
         Ok(())
     }
     fn admin(&self) -> Vec<Signed> {

@@ -27,6 +27,9 @@ mod status;
 mod uploads;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use api::*;
 pub use drive::{Drive, WaitOutcome};
 pub use friends::{Boxed, DriveGrid, RealGrid};

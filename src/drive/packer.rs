@@ -36,9 +36,9 @@ impl PackSource for Source {
         self.encoder.layout().share_len()
     }
     fn seal(&self, number: u16, holder: &NodeId) -> Result<SealedShare, String> {
-        let stream = self.keys.holder_stream(self.epoch, &self.encoder.id(), number, holder);
-        let (key, nonce) = stream.map_err(|e| e.to_string())?;
-        let share = self.encoder.share(number, &HolderStream::new(*key, nonce)).map_err(|e| e.to_string())?;
+        let stream = HolderStream::derive(&self.keys, self.epoch, &self.encoder.id(), number, holder);
+        let stream = stream.map_err(|e| e.to_string())?;
+        let share = self.encoder.share(number, &stream).map_err(|e| e.to_string())?;
         Ok(SealedShare { id: share.id, bytes: Bytes::from(share.bytes) })
     }
 }

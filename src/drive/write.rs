@@ -45,10 +45,8 @@ impl Shared {
     pub fn seal(&self, live: &Arc<Live>, index: u64) {
         let begun = {
             let mut state = live.state.lock();
-            match (&mut state.dirty, state.frozen) {
-                (Some(dirty), false) => dirty.begin_seal(index),
-                _ => None,
-            }
+            let frozen = state.frozen;
+            state.dirty.as_mut().filter(|_| !frozen).and_then(|dirty| dirty.begin_seal(index))
         };
         if let Some((layer, below)) = begun {
             // The sealers end with the drive; then nothing needs sealing any more.
