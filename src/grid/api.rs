@@ -202,5 +202,6 @@ pub struct Invitation {
     /// How long the ticket may be used.
     pub valid: Duration,
     /// Drives and powers (`--drive family --as writer`).
-    pub drives: Vec<(DriveId, crate::keys::Power)>,
+    /// and what each is called.
+    pub drives: Vec<(DriveId, crate::keys::Power, String)>,
 }

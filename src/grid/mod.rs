@@ -6,9 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod join;
 mod placement;
+mod roster;
+mod tickets;
 
 pub use api::*;
+pub use join::{Door, Joined, gossip};
+pub use roster::{Me, Roster};
 pub use placement::{Candidate, Plan, coding_for, plan, rank};
 
 use crate::content::{CatalogueRecord, Coding, SharePlace};

@@ -263,6 +263,8 @@ impl Publisher {
             if let Ok(done) = result.try_recv() {
                 return done.map_err(|e| PutError::Wrong(Reason::Internal, e));
             }
+            // Let those who are about to come into line do so.
+            tokio::task::yield_now().await;
             let (files, queue) = (self.files.clone(), self.queue.clone());
             self.world.blocking(move || publish_all(&files, &queue)).await?;
         }

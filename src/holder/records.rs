@@ -175,6 +175,8 @@ impl Ticket {
             if let Ok(done) = result.try_recv() {
                 return done.map(|offset| Place { offset, len });
             }
+            // Let those who are about to come into line do so.
+            tokio::task::yield_now().await;
             let inner = log.inner.clone();
             log.world.blocking(move || inner.flush()).await.map_err(|e| lost(e.to_string()))?;
         }
