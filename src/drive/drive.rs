@@ -10,8 +10,8 @@ use super::shared::{Core, SealJob, Shared};
 use super::status::{DriveStatus, FileState};
 use super::uploads::PackState;
 use crate::grid::Level;
-use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, Signed, decode_canonical};
-use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, SegmentsUse};
+use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, NodeId, Signed, decode_canonical};
+use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions};
 use crate::tree::{Change, Checked, Fold, Opened};
 use crate::world::{Blocking, Index};
 use parking_lot::Mutex;
@@ -26,7 +26,6 @@ use tokio::task::JoinSet;
 const SEALERS: usize = 2;
 /// Entries folded at once when the index is built anew.
 const REBUILD_BATCH: usize = 256;
-const SEGMENT_LEN: u64 = 64 << 20;
 /// Own chunks that are safe elsewhere are kept up to this.
 const OWN_KEPT: u64 = 2 << 30;
 const ADMIN_MAX: usize = 64 << 20;
@@ -135,9 +134,26 @@ impl Drive {
     pub async fn catch_up(&self, deadline: Duration) -> Result<Vec<String>> {
         self.shared.catch_up(deadline).await
     }
-    /// Forget what can be fetched again: opened pages, and chunks in the cache.
+    /// Forget what can be fetched again: opened pages, chunks in the cache, and own chunks that
+    /// are safe at friends. The next read comes from friends.
     pub async fn drop_caches(&self) {
-        self.shared.pages.lock().clear();
+        self.shared.drop_caches().await;
+    }
+    /// The least state of anything in the drive.
+    pub fn state_of_all(&self) -> FileState {
+        self.shared.state_of_all()
+    }
+    /// Distinct holders of the packs that a file depends on.
+    pub fn holders_of(&self, ino: Ino) -> Result<Vec<NodeId>> {
+        self.shared.holders_of(ino)
+    }
+    /// An admin device writes into the admin log: what `change` appends is kept on this
+    /// machine before this returns, and sent to holders.
+    pub async fn author<T>(
+        &self,
+        change: impl FnOnce(&mut AdminLog) -> std::result::Result<T, String> + Send,
+    ) -> std::result::Result<T, String> {
+        self.shared.author(change).await
     }
     /// Genesis and admin records as known here; changes of their number are seen by
     /// [`Drive::admin_changes`].
@@ -229,14 +245,9 @@ async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError> {
     }
     let admin_file = SealedFile::new(&world, &state, "admin", Some(&local));
     let admin = load_admin(&admin_file, &drive, &admin).await?;
-    let own_options =
-        SegmentsOptions { purpose: SegmentsUse::Own, segment_len: SEGMENT_LEN, capacity: OWN_KEPT };
+    let own_options = SegmentsOptions::own(OWN_KEPT);
     let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
-    let cache_options = SegmentsOptions {
-        purpose: SegmentsUse::Cache,
-        segment_len: SEGMENT_LEN,
-        capacity: options.cache_disk,
-    };
+    let cache_options = SegmentsOptions::cache(options.cache_disk);
     let cache = Segments::open(&world, &cache_dir.join("chunks"), &local, cache_options).await?;
     let journal = Journal::open(
         &world,

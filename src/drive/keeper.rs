@@ -52,8 +52,42 @@ impl Shared {
         Ok(())
     }
 
+    /// See [`super::Drive::drop_caches`].
+    pub async fn drop_caches(&self) {
+        self.pages.lock().clear();
+        self.epochs.lock().forget();
+        for (id, _) in self.cache.list() {
+            if let Err(e) = self.cache.free(&id).await {
+                self.note(format!("the cache: {e}"));
+            }
+        }
+        let under_way = self.uploads.lock().needed_chunks();
+        for (id, _) in self.own.list() {
+            if !under_way.contains(&id)
+                && self.kept_by_friends(&id)
+                && let Err(e) = self.own.free(&id).await
+            {
+                self.note(format!("own segments: {e}"));
+            }
+        }
+    }
+
+    /// Own chunks that are safe at friends may be evicted again after a start.
+    fn release_safe(&self) {
+        let under_way = self.uploads.lock().needed_chunks();
+        for (id, _) in self.own.list() {
+            if !under_way.contains(&id) && self.kept_by_friends(&id) {
+                self.own.release(&id);
+            }
+        }
+    }
+
     /// Flushes the index and shortens the journal, for ever.
     pub async fn keeper_loop(self: Arc<Self>) {
+        let shared = self.clone();
+        if let Err(e) = self.world.blocking(move || shared.release_safe()).await {
+            self.note(format!("own segments: {e}"));
+        }
         loop {
             tokio::time::sleep(FLUSH_EVERY).await;
             let index = self.index.clone();

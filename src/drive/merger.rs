@@ -5,7 +5,7 @@ use super::access::entry_key;
 use super::api::{Error, Invalidation, Result};
 use super::shared::{Shared, index_error, tree_error};
 use crate::grid::News;
-use crate::keys::{AdminRecord, Signed, encode};
+use crate::keys::{AdminLog, AdminRecord, Signed, encode};
 use crate::tree::{Checked, EntryError, Opened, Touched};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Shared {
     }
 
     async fn take_admin(&self, records: Vec<Signed>) -> Result<()> {
-        let (new, all) = {
+        let new = {
             let mut admin = self.admin.lock();
             let first = &records[0];
             let start = match admin.records(0).first() {
@@ -77,14 +77,30 @@ impl Shared {
             if let Err(e) = taken {
                 self.note(format!("the drive's admin log: {e}"));
             }
-            (admin.len() > before, admin.records(0).to_vec())
+            admin.len() > before
         };
-        if new {
-            let stored = self.admin_file.store(&encode(&all)).await;
-            stored.map_err(|e| self.fail(&e))?;
-            self.admin_changed.send_modify(|n| *n += 1);
-        }
+        if new { self.keep_admin().await } else { Ok(()) }
+    }
+
+    /// The admin log's records, on this machine's disk.
+    async fn keep_admin(&self) -> Result<()> {
+        let all = self.admin.lock().records(0).to_vec();
+        self.admin_file.store(&encode(&all)).await.map_err(|e| self.fail(&e))?;
+        self.admin_changed.send_modify(|n| *n += 1);
         Ok(())
+    }
+
+    /// See [`super::Drive::author`].
+    pub async fn author<T>(
+        &self,
+        change: impl FnOnce(&mut AdminLog) -> std::result::Result<T, String>,
+    ) -> std::result::Result<T, String> {
+        let done = change(&mut self.admin.lock())?;
+        self.keep_admin().await.map_err(|e| e.to_string())?;
+        // Holders are given the records before any entry, be there one or not.
+        let mut told = self.grid.append(self.drive, Vec::new());
+        tokio::spawn(async move { while told.recv().await.is_some() {} });
+        Ok(done)
     }
 
     /// Entries that are new here, verified and opened.

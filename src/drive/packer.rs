@@ -148,10 +148,10 @@ impl Shared {
     /// A chunk of this machine's, with its reference.
     async fn own_chunk(&self, id: &ChunkId) -> Option<(ChunkRef, Bytes)> {
         for segments in [&self.own, &self.cache] {
-            let (Some(place), Ok(Some(meta))) = (segments.place(id), segments.meta(id).await) else {
+            let (Some(place), Ok(Some(note))) = (segments.place(id), segments.note(id).await) else {
                 continue;
             };
-            let Some((reference, _)) = records::decode::<ChunkRef>(&meta) else { continue };
+            let Some((reference, _)) = records::decode::<ChunkRef>(&note) else { continue };
             if let Ok(Some(bytes)) = segments.read(id, 0..place.len).await {
                 return Some((reference, bytes));
             }

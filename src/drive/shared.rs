@@ -105,6 +105,12 @@ impl ContentEpochs {
     pub fn get(&self, ino: Ino) -> u64 {
         self.of.get(&ino).copied().unwrap_or(self.base)
     }
+    /// As if every content had changed.
+    pub fn forget(&mut self) {
+        self.last += 1;
+        self.base = self.last;
+        self.of.clear();
+    }
     /// The inode's content changed by somebody else.
     pub fn bump(&mut self, ino: Ino) {
         self.last += 1;

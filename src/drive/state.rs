@@ -7,7 +7,7 @@ use super::shared::{Shared, index_error};
 use super::status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};
 use crate::content::{Content, Ref};
 use crate::grid::Level;
-use crate::keys::{Hash, PackId};
+use crate::keys::{ChunkId, Hash, NodeId, PackId};
 use crate::tree::{Change, ObjectId, ROOT, queues};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -101,6 +101,33 @@ impl Shared {
             Some(margin) => FileState::Full { margin },
             None => FileState::Published,
         }
+    }
+
+    /// The least state of anything under way; when nothing is, what entries have.
+    pub fn state_of_all(&self) -> FileState {
+        self.under_way().into_values().min().unwrap_or_else(|| self.entries_state())
+    }
+
+    /// Distinct holders of the packs of a file, as far as the tree says without fetching.
+    pub fn holders_of(&self, ino: Ino) -> Result<Vec<NodeId>> {
+        let object = self.object(ino)?;
+        let content = self.view().content(object).map_err(index_error)?;
+        let mut out = BTreeSet::new();
+        for pack in self.packs_of(&content)? {
+            if let Some(record) = self.view().pack(&pack).map_err(index_error)? {
+                out.extend(record.shares.iter().map(|s| s.holder));
+            }
+        }
+        Ok(out.into_iter().collect())
+    }
+
+    /// Whether friends keep a chunk so well that this machine need not.
+    pub fn kept_by_friends(&self, id: &ChunkId) -> bool {
+        let Ok(places) = self.view().chunk_places(id) else { return false };
+        places.iter().any(|p| {
+            self.pack_state(&p.pack).is_ok_and(|s| s.is_safe() || s.is_full())
+                && self.uploads.lock().packs.get(&p.pack).is_none_or(|u| u.released)
+        })
     }
 
     fn pack_state(&self, pack: &PackId) -> Result<FileState> {

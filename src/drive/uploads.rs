@@ -141,6 +141,14 @@ impl Uploads {
         self.queue.retain(|id| self.queued.contains_key(id));
         free
     }
+    /// Chunks that an operation or a pack under way needs on this machine.
+    pub fn needed_chunks(&self) -> BTreeSet<ChunkId> {
+        let packs = self.packs.values().filter(|p| !p.released);
+        let mut out: BTreeSet<ChunkId> =
+            packs.flat_map(|p| p.intent.chunks.iter().map(|(id, _)| *id)).collect();
+        out.extend(self.needed_by.keys());
+        out
+    }
     /// Whether an operation still waits for chunks.
     pub fn waits(&self, n: u64) -> bool {
         self.needs.contains_key(&n)

@@ -90,7 +90,7 @@ pub(super) fn found(devices: u8) -> Founding {
     let mut writers = Vec::new();
     for device in 0..devices {
         let writer = WriterKey::new(&Seed::from_bytes([50 + device; 32]), [device; 16]);
-        let node = DeviceKeys::from_seed(&Seed::from_bytes([80 + device; 32])).node();
+        let node = DeviceKeys::from_seed(Seed::from_bytes([80 + device; 32])).node();
         let enrolled = Writer {
             key: writer.public(),
             person: person.id(),
