@@ -190,11 +190,16 @@ fn start(recovery: &mut Recovery, found: &[Found]) -> Option<usize> {
     let needed = |f: &Found| f.header.last() > recovery.trimmed;
     let n = found.iter().position(needed).unwrap_or(found.len() - 1);
     let first = &found[n];
-    let begins = first.header.first <= recovery.trimmed + 1 || first.header.prev == [0; 16];
-    if !begins {
-        let what = format!("records {} to {} are missing", recovery.trimmed + 1, first.header.first - 1);
-        recovery.damage.push(place(recovery, first, first.offset, what));
+    if first.header.first <= recovery.trimmed + 1 || first.header.prev == [0; 16] {
+        return Some(n);
     }
+    if n > 0 {
+        // Something is missing before it. Whether that was ever acknowledged shows when the
+        // chain is followed from the last frame that is not needed.
+        return Some(n - 1);
+    }
+    let what = format!("records {} to {} are missing", recovery.trimmed + 1, first.header.first - 1);
+    recovery.damage.push(place(recovery, first, first.offset, what));
     Some(n)
 }
 
