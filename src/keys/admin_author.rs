@@ -1,6 +1,7 @@
 //! What an admin device writes into the admin log, and how members get keys out of it.
 
-use super::admin_log::{AdminError, AdminLog, handover_message};
+use super::admin_error::AdminError;
+use super::admin_log::{AdminLog, handover_message};
 use super::admin_record::{AdminChange, AdminRecord, EpochRecord, LastEntry, Member, Wrap, Writer};
 use super::derive::{Purpose, derive};
 use super::drive_keys::{DriveKeys, LevelKey, NoKey};
@@ -86,7 +87,7 @@ impl AdminLog {
         one_time: &ExchangeKey,
     ) -> Result<Signed, AuthorError> {
         let wrap = self.wrap_level(self.epoch(), &member, keys, one_time)?;
-        self.author(admin, AdminChange::AddMember { member, wrap })
+        self.author(admin, AdminChange::AddMember { member, wrap, ticket: None })
     }
     /// Let a device write.
     pub fn enrol_writer(&mut self, admin: &SigningKey, writer: Writer) -> Result<Signed, AuthorError> {
@@ -205,7 +206,7 @@ impl AdminLog {
             false => Err(UnlockError::WrongKey { drive, epoch, level }),
         }
     }
-    fn wrap_level(
+    pub(super) fn wrap_level(
         &self,
         epoch: Epoch,
         member: &Member,

@@ -1,15 +1,16 @@
 //! The fold of a drive's admin log: who rules, who is a member, who may write, which epoch
 //! it is. Every record is checked against the state before it; nothing is skipped.
 
+use super::admin_error::{AdminError, AdminRule, AppendError};
 use super::admin_record::{
     ADMIN_LOG_MAX, AdminChange, AdminRecord, EpochRecord, LastEntry, MEMBERS_MAX, Member, WRITERS_MAX, Wrap,
     Writer,
 };
-use super::genesis::{Genesis, GenesisError};
+use super::genesis::Genesis;
 use super::identity::check_exchange_key;
-use super::signed::{Domain, Signed, SignedError, check_public_key, verify};
+use super::signed::{Domain, Signed, check_public_key, verify};
 use super::wrap::SEALED_KEY_LEN;
-use super::{DriveId, Epoch, Hash, PersonId, Power};
+use super::{DriveId, Epoch, Hash, LogId, PersonId, Power};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,72 +22,6 @@ pub struct AdminHead {
     pub hash: Hash,
 }
 
-/// Why admin records are refused.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AdminError {
-    #[error("{0}")]
-    Genesis(#[from] GenesisError),
-    #[error("admin record {seq}: {error}")]
-    Signed { seq: u32, error: SignedError },
-    #[error("the admin log is empty: it must begin with the genesis record")]
-    Empty,
-    #[error("admin record {seq} is of drive {}, not of {}", .found.short(), .expected.short())]
-    OtherDrive { seq: u32, found: DriveId, expected: DriveId },
-    #[error("admin record {found} came where {expected} was due: records are missing")]
-    Gap { expected: u32, found: u32 },
-    #[error("admin record {seq} does not follow the one before it: the log was forked")]
-    Fork { seq: u32 },
-    #[error("this admin log has {have} records, and {expected} are known to exist: it is old")]
-    Stale { have: u32, expected: u32 },
-    #[error("admin record {seq}: {rule}")]
-    Rule { seq: u32, rule: AdminRule },
-}
-
-/// The rules of the fold, by what breaks them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AdminRule {
-    #[error("the first record must begin epoch 1")]
-    NoEpoch,
-    #[error("epochs must follow one another by one")]
-    EpochOrder,
-    #[error("an epoch must give its key to every member, once, in order, and to nobody else")]
-    EpochWraps,
-    #[error("an epoch after the first must carry the previous keys of three levels, the first none")]
-    EpochPrevious,
-    #[error("a wrapped key has a wrong length or is for somebody else")]
-    BadWrap,
-    #[error("the member's keys are not sound")]
-    MemberKey,
-    #[error("this person is not a member")]
-    NotMember,
-    #[error("a drive has at most {MEMBERS_MAX} members")]
-    TooManyMembers,
-    #[error("the writer's keys are not sound")]
-    WriterKey,
-    #[error("this writer key was enrolled before")]
-    WriterTwice,
-    #[error("a writer's power must be repair, write or admin, and not above its person's")]
-    WriterPower,
-    #[error("a writer cannot begin in an epoch that is over or more than one ahead")]
-    WriterEpoch,
-    #[error("a drive has at most {WRITERS_MAX} writers")]
-    TooManyWriters,
-    #[error("the invitation was used before")]
-    TicketUsed,
-    #[error("no such writer")]
-    NoWriter,
-    #[error("this writer was cut off before")]
-    CutTwice,
-    #[error("a cut names a log twice or out of order")]
-    CutOrder,
-    #[error("the new admin key is not sound or has ruled before")]
-    AdminKey,
-    #[error("the new admin key did not consent")]
-    AdminConsent,
-    #[error("the admin log is at its greatest length")]
-    TooLong,
-}
-
 /// A writer as the log has it now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WriterState {
@@ -95,19 +30,28 @@ pub struct WriterState {
     pub cut: Option<Vec<LastEntry>>,
 }
 
-/// Why a writer may not append.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AppendError {
-    #[error("this key was never enrolled as a writer of the drive")]
-    NotEnrolled,
-    #[error("this writer was cut off")]
-    Cut,
-    #[error("the person of this writer is no longer a member with the power to write")]
-    NoMember,
-    #[error("the entry is of epoch {}, and the drive is in epoch {}", .entry.0, .current.0)]
-    OldEpoch { entry: Epoch, current: Epoch },
-    #[error("the entry is of epoch {}, and only epochs up to {} are known here", .entry.0, .current.0)]
-    NewEpoch { entry: Epoch, current: Epoch },
+/// Where a log of a writer ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogEnd {
+    /// It goes on.
+    Open,
+    /// The writer was cut off: only this entry and its ancestors count.
+    After(LastEntry),
+    /// The writer was cut off and nothing in this log counts.
+    Void,
+}
+
+impl WriterState {
+    /// Which entries of one of the writer's logs count.
+    pub fn end_of(&self, log: &LogId) -> LogEnd {
+        match &self.cut {
+            None => LogEnd::Open,
+            Some(last) => last
+                .iter()
+                .find(|entry| entry.log == *log)
+                .map_or(LogEnd::Void, |entry| LogEnd::After(*entry)),
+        }
+    }
 }
 
 /// A verified admin log and what it says.
@@ -299,7 +243,7 @@ impl AdminLog {
         }
         match change {
             AdminChange::NewEpoch(record) => self.fold_epoch(record),
-            AdminChange::AddMember { member, wrap } => self.fold_member(member, wrap),
+            AdminChange::AddMember { member, wrap, ticket } => self.fold_member(member, wrap, ticket),
             AdminChange::RemoveMember { person } => {
                 self.wraps.remove(&person);
                 self.members.remove(&person).map(|_| ()).ok_or(AdminRule::NotMember)
@@ -327,7 +271,7 @@ impl AdminLog {
         self.epochs.push(record);
         Ok(())
     }
-    fn fold_member(&mut self, member: Member, wrap: Wrap) -> Result<(), AdminRule> {
+    fn fold_member(&mut self, member: Member, wrap: Wrap, ticket: Option<Hash>) -> Result<(), AdminRule> {
         check_public_key(&member.person.0).map_err(|_| AdminRule::MemberKey)?;
         check_exchange_key(&member.exchange_key).map_err(|_| AdminRule::MemberKey)?;
         if wrap.person != member.person || wrap.sealed.len() != SEALED_KEY_LEN {
@@ -336,6 +280,7 @@ impl AdminLog {
         if self.members.len() >= MEMBERS_MAX && !self.members.contains_key(&member.person) {
             return Err(AdminRule::TooManyMembers);
         }
+        self.burn(ticket)?;
         self.wraps.insert(member.person, (self.epoch(), wrap));
         self.members.insert(member.person, member);
         Ok(())
@@ -357,13 +302,15 @@ impl AdminLog {
         if self.writers.len() >= WRITERS_MAX {
             return Err(AdminRule::TooManyWriters);
         }
-        if let Some(ticket) = writer.ticket
-            && !self.tickets.insert(ticket)
-        {
-            return Err(AdminRule::TicketUsed);
-        }
+        self.burn(writer.ticket)?;
         self.writers.insert(writer.key, WriterState { writer, cut: None });
         Ok(())
+    }
+    fn burn(&mut self, ticket: Option<Hash>) -> Result<(), AdminRule> {
+        match ticket.is_none_or(|ticket| self.tickets.insert(ticket)) {
+            true => Ok(()),
+            false => Err(AdminRule::TicketUsed),
+        }
     }
     fn fold_cut(&mut self, key: &[u8; 32], last: Vec<LastEntry>) -> Result<(), AdminRule> {
         let state = self.writers.get_mut(key).ok_or(AdminRule::NoWriter)?;

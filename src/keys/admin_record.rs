@@ -41,6 +41,8 @@ pub enum AdminChange {
         member: Member,
         /// The current epoch's key for it.
         wrap: Wrap,
+        /// The invitation used, when no writer record carries it.
+        ticket: Option<Hash>,
     },
     /// A person is no longer a member; its writers may append no more. What it could read it
     /// can still read: a new epoch must follow.

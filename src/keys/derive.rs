@@ -90,6 +90,14 @@ purposes! {
     EnrolmentDiminish = "enrolment diminish",
     /// Join ticket's secret to the MAC over the TLS exporter.
     JoinMac = "join mac",
+    /// Join ticket's secret to the name by which its inviter finds it.
+    TicketId = "join ticket id",
+    /// Join ticket's secret and the TLS exporter to the key that seals the answer.
+    JoinSeal = "join answer seal",
+    /// Device seed to the key of QUIC's stateless resets.
+    StatelessReset = "stateless reset key",
+    /// Randomness to QUIC connection ids.
+    ConnectionIds = "quic connection ids",
     /// Checksum of a capability string.
     CapabilityChecksum = "capability checksum",
     /// Checksum of a join ticket string.

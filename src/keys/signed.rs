@@ -6,6 +6,7 @@ use super::{Hash, NodeId, PersonId};
 use ed25519_dalek::Signer as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 macro_rules! domains {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -60,7 +61,7 @@ domains! {
     /// A recovery record.
     Recovery = "recovery record",
     /// For tests.
-    Test = "test",
+    Test = "test signature",
 }
 
 /// A signed object: the bytes that were signed, and the Ed25519 signature over
@@ -223,6 +224,15 @@ pub fn decode_record<T: Record>(bytes: &[u8]) -> Result<T, DecodeError> {
 /// postcard of a value.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("the types of kith have a length and encode into memory")
+}
+
+/// [`encode`] for secrets: into one buffer of the right size, since growing one would leave
+/// copies behind.
+pub fn encode_secret<T: Serialize + ?Sized>(value: &T) -> Zeroizing<Vec<u8>> {
+    let size = postcard::experimental::serialized_size(value).expect("the types of kith have a length");
+    let mut out = Zeroizing::new(vec![0; size]);
+    postcard::to_slice(value, &mut out).expect("the buffer has the size just computed");
+    out
 }
 
 /// Decode postcard; a trailing byte, or any encoding but the one [`encode`] gives, is refused.

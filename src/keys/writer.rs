@@ -2,7 +2,7 @@
 
 use super::derive::{Purpose, hash};
 use super::secret::Seed;
-use super::signed::{Domain, SigningKey};
+use super::signed::{Domain, SignedError, SigningKey, verify};
 use super::{DriveId, LogId, NodeId};
 
 /// A writer's signing key and the incarnation of its log.
@@ -48,7 +48,17 @@ pub fn log_id(writer: &[u8; 32], incarnation: &[u8; 16]) -> LogId {
     LogId(hash(Purpose::LogId, &[writer, incarnation]).0)
 }
 
-pub(super) fn consent_message(drive: &DriveId, node: &NodeId) -> [u8; 64] {
+/// Did the writer key consent to be enrolled in a drive for a node?
+pub fn check_consent(
+    drive: &DriveId,
+    node: &NodeId,
+    writer: &[u8; 32],
+    consent: &[u8],
+) -> Result<(), SignedError> {
+    verify(Domain::WriterConsent, writer, &consent_message(drive, node), consent)
+}
+
+fn consent_message(drive: &DriveId, node: &NodeId) -> [u8; 64] {
     let mut message = [0; 64];
     message[..32].copy_from_slice(&drive.0);
     message[32..].copy_from_slice(&node.0);
