@@ -282,15 +282,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         });
     }
 
-    fn mkdir(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        _umask: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
         self.guarded("mkdir", || {
             let made = fit(name.as_bytes())
                 .and_then(|name| self.files.mkdir(parent.0, name, (mode & 0o7777) as u16, caller(req)));
@@ -313,8 +305,8 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
     fn symlink(&self, req: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         self.guarded("symlink", || {
             let target = target.as_os_str().as_bytes();
-            let made = fit(name.as_bytes())
-                .and_then(|name| self.files.symlink(parent.0, name, target, caller(req)));
+            let made =
+                fit(name.as_bytes()).and_then(|name| self.files.symlink(parent.0, name, target, caller(req)));
             self.entry(reply, made);
         });
     }
@@ -364,8 +356,9 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
     ) {
         self.guarded("create", || {
             let open = open_mode(flags);
-            let made = fit(name.as_bytes())
-                .and_then(|name| self.files.create(parent.0, name, (mode & 0o7777) as u16, open, caller(req)));
+            let made = fit(name.as_bytes()).and_then(|name| {
+                self.files.create(parent.0, name, (mode & 0o7777) as u16, open, caller(req))
+            });
             match made {
                 Ok((attr, handle)) => {
                     self.shared.open.opened(attr.ino, self.files.content_epoch(attr.ino));
@@ -374,8 +367,9 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
                 }
                 // The kernel thought the name was free, and it came from elsewhere meanwhile.
                 // Without O_EXCL that is no error: ESTALE makes the kernel look again.
-                Err(Error::Exists) if !rustix::fs::OFlags::from_bits_retain(flags as u32)
-                    .contains(rustix::fs::OFlags::EXCL) =>
+                Err(Error::Exists)
+                    if !rustix::fs::OFlags::from_bits_retain(flags as u32)
+                        .contains(rustix::fs::OFlags::EXCL) =>
                 {
                     reply.error(Errno::ESTALE);
                 }
@@ -523,7 +517,9 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        self.guarded("getxattr", || xattr::sized(reply, size, xattr::get(&*self.files, ino.0, name.as_bytes())));
+        self.guarded("getxattr", || {
+            xattr::sized(reply, size, xattr::get(&*self.files, ino.0, name.as_bytes()))
+        });
     }
 
     fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {

@@ -145,9 +145,6 @@ mod tests {
         let rdwr = (OFlags::RDWR | OFlags::APPEND | OFlags::TRUNC).bits() as i32;
         assert_eq!(open_mode(rdwr), OpenMode { read: true, write: true, append: true, truncate: true });
         assert_eq!(open_mode(0), OpenMode { read: true, ..OpenMode::default() });
-        assert_eq!(
-            open_mode(OFlags::WRONLY.bits() as i32),
-            OpenMode { write: true, ..OpenMode::default() }
-        );
+        assert_eq!(open_mode(OFlags::WRONLY.bits() as i32), OpenMode { write: true, ..OpenMode::default() });
     }
 }

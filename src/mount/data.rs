@@ -108,7 +108,14 @@ impl<F: Files> FuseAdapter<F> {
         }));
     }
 
-    pub(super) fn start_fallocate(&self, fh: FileHandle, offset: u64, len: u64, mode: i32, reply: ReplyEmpty) {
+    pub(super) fn start_fallocate(
+        &self,
+        fh: FileHandle,
+        offset: u64,
+        len: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
         let files = self.files.clone();
         self.start_empty(WRITE_DEADLINE, reply, async move {
             files.fallocate(Handle(fh.0), offset, len, mode).await

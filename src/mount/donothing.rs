@@ -220,15 +220,7 @@ impl fuser::Filesystem for Nothing {
         reply.attr(&KEPT_FOR, &node.attr);
     }
 
-    fn mkdir(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        _umask: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
         let attr = self.state().make(req, parent.0, name, FileType::Directory, mode);
         reply.entry(&KEPT_FOR, &attr, GENERATION);
     }

@@ -135,8 +135,7 @@ pub fn clear_stale(dir: &Path) -> Result<bool, MountError> {
 /// Unmounts once; `lazy` also if it is in use.
 pub(super) fn unmount(dir: &Path, lazy: bool) -> io::Result<()> {
     use rustix::mount::UnmountFlags;
-    let flags =
-        if lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() } | UnmountFlags::NOFOLLOW;
+    let flags = if lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() } | UnmountFlags::NOFOLLOW;
     match rustix::mount::unmount(dir, flags) {
         // An ordinary user must ask the set-uid helper.
         Err(rustix::io::Errno::PERM) => ask_helper(dir, lazy),
@@ -145,8 +144,7 @@ pub(super) fn unmount(dir: &Path, lazy: bool) -> io::Result<()> {
 }
 
 fn ask_helper(dir: &Path, lazy: bool) -> io::Result<()> {
-    let output =
-        Command::new(helper()).arg(if lazy { "-uz" } else { "-u" }).arg("--").arg(dir).output()?;
+    let output = Command::new(helper()).arg(if lazy { "-uz" } else { "-u" }).arg("--").arg(dir).output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -173,11 +171,8 @@ mod tests {
     #[test]
     fn a_line_with_blanks_and_tags_is_understood() {
         let line = br"59 28 0:45 / /home/a\040b/K\134x rw,nosuid shared:30 master:1 - fuse.kith kith:family rw,user_id=0";
-        let expected = Mounted {
-            dir: "/home/a b/K\\x".into(),
-            kind: "fuse.kith".into(),
-            source: "kith:family".into(),
-        };
+        let expected =
+            Mounted { dir: "/home/a b/K\\x".into(), kind: "fuse.kith".into(), source: "kith:family".into() };
         assert_eq!(parse_line(line), Some(expected));
         assert_eq!(parse_line(b""), None);
         assert_eq!(parse_line(b"1 2 3 4"), None);

@@ -106,8 +106,7 @@ pub fn mount<F: Files>(
     let adapter = FuseAdapter::new(files.clone(), runtime.clone(), shared.clone());
     let session = start(&dir, name, adapter, options)?;
     let notifier = session.notifier();
-    let handle =
-        MountHandle { dir, shared: shared.clone(), session: Some(session), probing: Arc::default() };
+    let handle = MountHandle { dir, shared: shared.clone(), session: Some(session), probing: Arc::default() };
     invalidate::spawn(files, shared, notifier, runtime)
         .map_err(|source| MountError::Kernel { dir: handle.dir.clone(), source })?;
     widen_read_ahead(&handle.dir);
@@ -204,7 +203,8 @@ impl MountHandle {
     pub fn unmount(mut self, wait: Duration) -> Result<bool, MountError> {
         let end = Instant::now() + wait;
         let clean = self.let_go(end)?;
-        let last = if clean { end.max(Instant::now() + LAST_REQUESTS) } else { Instant::now() + LAST_REQUESTS };
+        let last =
+            if clean { end.max(Instant::now() + LAST_REQUESTS) } else { Instant::now() + LAST_REQUESTS };
         while Instant::now() < last && !(self.loop_ended() && self.in_flight() == 0) {
             if !clean && self.in_flight() == 0 {
                 break;

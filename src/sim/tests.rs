@@ -12,7 +12,13 @@ use tokio::time::Instant;
 struct Talker;
 
 impl Service for Talker {
-    fn handle<'a>(&'a self, _: PeerInfo, _: Request, body: BodyReader, answer: Responder) -> BoxFuture<'a, ()> {
+    fn handle<'a>(
+        &'a self,
+        _: PeerInfo,
+        _: Request,
+        body: BodyReader,
+        answer: Responder,
+    ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if body.all().await.is_ok() {
                 let _ = answer.send(&Response::Done).await;

@@ -68,7 +68,8 @@ impl TestDrive {
     }
     fn entry(&self, log: LogId, seq: u64, previous: EntryHash, size: usize) -> (Vec<u8>, EntryHash) {
         let writer = self.writer.public();
-        let entry = TestEntry { drive: self.id(), writer, log, seq, previous, filling: vec![seq as u8; size] };
+        let entry =
+            TestEntry { drive: self.id(), writer, log, seq, previous, filling: vec![seq as u8; size] };
         let signed = Signed::record(self.writer.signing(), &entry);
         (encode(&signed), EntryHash(signed.hash().0))
     }
