@@ -109,12 +109,24 @@ pub struct Dirty {
     /// changed since.
     pub cut_unjournaled: Option<u64>,
     pub size_unjournaled: bool,
+    /// Bytes of memory in buffers.
+    pub buffered: usize,
 }
+
+/// Bytes that a journal group takes: offset in the file, and where they are in a buffer.
+pub type Unjournaled = (u64, Arc<Vec<u8>>, usize, usize);
 
 impl Dirty {
     /// Nothing written yet over a base of `size` bytes.
     pub fn over(size: u64) -> Dirty {
-        Dirty { size, clip: size, chunks: BTreeMap::new(), cut_unjournaled: None, size_unjournaled: false }
+        Dirty {
+            size,
+            clip: size,
+            chunks: BTreeMap::new(),
+            cut_unjournaled: None,
+            size_unjournaled: false,
+            buffered: 0,
+        }
     }
     /// Take bytes. Returns the chunks that they completed up to a full chunk.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Vec<u64> {
@@ -127,7 +139,9 @@ impl Dirty {
             let layers = self.chunks.entry(index).or_default();
             let layer = layers.buffer.get_or_insert_with(Layer::default);
             let bytes = Arc::make_mut(&mut layer.bytes);
+            let before = bytes.capacity();
             put(bytes, from, &rest[..take]);
+            self.buffered += bytes.capacity() - before;
             layer.valid.insert(from as u32, (from + take) as u32);
             layers.unjournaled.insert(from as u32, (from + take) as u32);
             if layer.valid.covers(0, CHUNK_LEN as u32) {
@@ -155,6 +169,7 @@ impl Dirty {
                 }
             }
             self.clip = self.clip.min(size);
+            self.buffered = self.chunks.values().map(Layers::memory).sum();
             self.cut_unjournaled = Some(self.cut_unjournaled.map_or(size, |c| c.min(size)));
         }
         self.size_unjournaled |= size != self.size;
@@ -230,6 +245,7 @@ impl Dirty {
     pub fn end_seal(&mut self, index: u64, chunk: ChunkRef) {
         let Some(layers) = self.chunks.get_mut(&index) else { return };
         let Some(layer) = layers.sealing.take() else { return };
+        self.buffered = self.buffered.saturating_sub(layer.bytes.capacity());
         let mut valid = layer.valid;
         if let Some(old) = layers.sealed.take() {
             valid.union(&old.valid);
@@ -262,9 +278,91 @@ impl Dirty {
         }
         layers.buffer = Some(old);
     }
-    /// Whether a seal is under way anywhere.
-    pub fn sealing(&self) -> bool {
-        self.chunks.values().any(|l| l.sealing.is_some())
+    /// Whether a seal of this chunk is under way.
+    pub fn is_sealing(&self, index: u64) -> bool {
+        self.chunks.get(&index).is_some_and(|l| l.sealing.is_some())
+    }
+    /// Chunks whose seal is under way.
+    pub fn sealing(&self) -> Vec<u64> {
+        self.chunks.iter().filter(|(_, l)| l.sealing.is_some()).map(|(i, _)| *i).collect()
+    }
+    /// Whether the buffer of a chunk is a whole chunk.
+    pub fn is_full(&self, index: u64) -> bool {
+        let buffer = self.chunks.get(&index).and_then(|l| l.buffer.as_ref());
+        buffer.is_some_and(|b| b.valid.covers(0, CHUNK_LEN as u32))
+    }
+    /// As if the journal held nothing: the next group tells everything.
+    pub fn forget_journal(&mut self) {
+        self.size_unjournaled = true;
+        self.cut_unjournaled = Some(self.cut_unjournaled.map_or(self.clip, |c| c.min(self.clip)));
+        for layers in self.chunks.values_mut() {
+            if let Some(buffer) = &layers.buffer {
+                layers.unjournaled.union(&buffer.valid);
+            }
+            if let Some(sealed) = &mut layers.sealed {
+                sealed.journaled = false;
+            }
+        }
+    }
+    /// Ranges of buffers for the next journal group.
+    pub fn take_unjournaled(&mut self) -> Vec<Unjournaled> {
+        let mut out = Vec::new();
+        for (&index, layers) in &mut self.chunks {
+            let Some(buffer) = &layers.buffer else { continue };
+            let mut taken = Ranges::default();
+            for &(a, b) in buffer.valid.pairs() {
+                for (a, b, hit) in layers.unjournaled.split(a, b) {
+                    if hit {
+                        taken.insert(a, b);
+                        let at = index * CHUNK + u64::from(a);
+                        out.push((at, buffer.bytes.clone(), a as usize, b as usize));
+                    }
+                }
+            }
+            for &(a, b) in taken.pairs() {
+                layers.unjournaled.remove(a, b);
+            }
+        }
+        out
+    }
+    /// Sealed layers for the next journal group.
+    pub fn take_sealed_unjournaled(&mut self) -> Vec<(u64, SealedLayer)> {
+        let mut out = Vec::new();
+        for (&index, layers) in &mut self.chunks {
+            if let Some(sealed) = &mut layers.sealed
+                && !std::mem::replace(&mut sealed.journaled, true)
+            {
+                out.push((index, sealed.clone()));
+            }
+        }
+        out
+    }
+    /// What remains when `settled` (this, as it was at some moment) has become the base: bytes
+    /// in buffers since then. None: nothing.
+    pub fn after(self, settled: &Dirty) -> Option<Dirty> {
+        let mut rest = Dirty::over(settled.size);
+        rest.size = self.size;
+        for (index, layers) in self.chunks {
+            let was = settled.chunks.get(&index).and_then(|l| l.buffer.as_ref());
+            let Some(buffer) = layers.buffer else { continue };
+            if was.is_some_and(|w| Arc::ptr_eq(&w.bytes, &buffer.bytes)) {
+                continue; // taken into the base from memory, and not written to since
+            }
+            rest.buffered += buffer.bytes.capacity();
+            let unjournaled = buffer.valid.clone();
+            let layers = Layers { buffer: Some(buffer), unjournaled, ..Layers::default() };
+            rest.chunks.insert(index, layers);
+        }
+        rest.size_unjournaled = true;
+        (!rest.chunks.is_empty() || rest.size != settled.size).then_some(rest)
+    }
+    /// Drop layers beyond the end (a journal may name bytes before the size that holds them).
+    pub fn trim(&mut self) {
+        let size = self.size;
+        self.size = u64::MAX;
+        let (cut, clip) = (self.cut_unjournaled, self.clip);
+        self.truncate(size);
+        (self.cut_unjournaled, self.clip) = (cut, clip.min(size));
     }
     /// Whether the journal lacks anything.
     pub fn unjournaled(&self) -> bool {
@@ -275,10 +373,6 @@ impl Dirty {
                     || l.sealing.is_some()
                     || l.sealed.as_ref().is_some_and(|s| !s.journaled)
             })
-    }
-    /// Bytes of memory in buffers.
-    pub fn memory(&self) -> usize {
-        self.chunks.values().map(Layers::memory).sum()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Inodes that are open here, or differ from their content: the only per-file memory there is.
 
-use super::api::{Ino, OpenMode};
+use super::api::{Error, Ino, OpenMode};
 use super::dirty::Dirty;
 use super::records::Base;
 use crate::content::{Content, Nodes};
@@ -22,7 +22,14 @@ pub struct Live {
     /// A seal ended.
     pub sealed: Notify,
     /// Opened nodes of the content tree.
-    pub nodes: Mutex<Nodes>,
+    pub nodes: Mutex<NodeCache>,
+}
+
+/// Opened nodes, and how many.
+#[derive(Default)]
+pub struct NodeCache {
+    pub nodes: Nodes,
+    pub count: usize,
 }
 
 /// What changes of it.
@@ -45,6 +52,8 @@ pub struct LiveState {
     pub not_before: Duration,
     /// Nothing of it will be kept: it has no name and no handle.
     pub gone: bool,
+    /// Why the last seal failed.
+    pub seal_error: Option<Error>,
 }
 
 impl Live {
@@ -65,10 +74,27 @@ impl Live {
                 frozen: false,
                 not_before: Duration::ZERO,
                 gone: false,
+                seal_error: None,
             }),
             order: tokio::sync::Mutex::new(()),
             sealed: Notify::new(),
-            nodes: Mutex::new(Nodes::default()),
+            nodes: Mutex::default(),
+        }
+    }
+}
+
+impl Live {
+    /// Returns when no seal of a chunk is under way.
+    pub async fn wait_sealed(&self, index: u64) {
+        loop {
+            let sealed = self.sealed.notified();
+            tokio::pin!(sealed);
+            sealed.as_mut().enable();
+            match &self.state.lock().dirty {
+                Some(dirty) if dirty.is_sealing(index) => {}
+                _ => return,
+            }
+            sealed.await;
         }
     }
 }

@@ -1,13 +1,34 @@
 //! A live drive: read, write, fsync, publish, merge.
 #![forbid(unsafe_code)]
 
+mod access;
 mod api;
+mod chunks;
+mod data;
 mod dirty;
 mod drive;
+mod files;
 mod friends;
+mod keeper;
+mod live;
+mod merger;
+mod meta;
+mod packer;
+mod publisher;
 mod ranges;
+mod reader;
+mod records;
+mod replay;
+mod settle;
 mod setup;
+mod shared;
+mod state;
 mod status;
+mod uploads;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use api::*;
 pub use drive::{Drive, WaitOutcome};

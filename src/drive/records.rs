@@ -4,8 +4,8 @@
 //! count. A group is the difference between the file at one moment and the group before, so
 //! that what a crash leaves of a file is what it was at some moment.
 
-use crate::content::{Content, SharePlace};
-use crate::keys::{ChunkId, Epoch, PackId};
+use crate::content::{Coding, Content, SharePlace};
+use crate::keys::{ChunkId, Epoch, Hash, PackId};
 use crate::tree::{ObjectId, OpId, Operation, TimeNs};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -71,12 +71,13 @@ pub struct Settled {
     pub chunks: Vec<ChunkId>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PackIntent {
     pub pack: PackId,
     pub epoch: Epoch,
-    pub k: u8,
-    pub n: u8,
+    pub coding: Coding,
+    pub len: u64,
+    pub data_roots: Vec<Hash>,
     pub chunks: Vec<(ChunkId, u64)>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FetchError, Grid, PackRange, friends};
 use crate::content::{
-    AssembleError, CatalogueRecord, Layout, Leaf, ProofDecoder, ProofError, ShareRanges, assemble,
+    CatalogueRecord, Layout, Leaf, ProofDecoder, ProofError, ShareRanges, assemble,
 };
 use crate::keys::DriveId;
 use crate::net::Priority;
@@ -258,7 +258,7 @@ impl Fetch {
         for range in &self.wanted {
             match assemble(self.layout, range.clone(), &self.shares) {
                 Ok(bytes) => out.push(Bytes::from(bytes)),
-                Err(AssembleError::Missing { .. } | AssembleError::Range) => return None,
+                Err(_) => return None,
             }
         }
         Some(out)

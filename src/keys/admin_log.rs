@@ -10,7 +10,7 @@ use super::genesis::Genesis;
 use super::identity::check_exchange_key;
 use super::signed::{Domain, Signed, check_public_key, verify};
 use super::wrap::SEALED_KEY_LEN;
-use super::{DriveId, Epoch, Hash, PersonId, Power};
+use super::{DriveId, Epoch, Hash, LogId, PersonId, Power};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +28,30 @@ pub struct WriterState {
     pub writer: Writer,
     /// Set when it was cut off: its logs end here.
     pub cut: Option<Vec<LastEntry>>,
+}
+
+/// Where a log of a writer ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogEnd {
+    /// It goes on.
+    Open,
+    /// The writer was cut off: only this entry and its ancestors count.
+    After(LastEntry),
+    /// The writer was cut off and nothing in this log counts.
+    Void,
+}
+
+impl WriterState {
+    /// Which entries of one of the writer's logs count.
+    pub fn end_of(&self, log: &LogId) -> LogEnd {
+        match &self.cut {
+            None => LogEnd::Open,
+            Some(last) => last
+                .iter()
+                .find(|entry| entry.log == *log)
+                .map_or(LogEnd::Void, |entry| LogEnd::After(*entry)),
+        }
+    }
 }
 
 /// A verified admin log and what it says.

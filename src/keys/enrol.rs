@@ -118,6 +118,11 @@ impl EnrolmentSecret {
     pub fn diminish(&self) -> EnrolmentSecret {
         EnrolmentSecret::from_bytes(*derive_array(Purpose::EnrolmentDiminish, self.expose(), &[]))
     }
+    #[cfg(test)]
+    pub(super) fn sign_again(&self, mut request: EnrolmentRequest, device: &DeviceKeys) -> Signed {
+        request.mac = self.mac(&request);
+        Signed::record(device.signing(), &request)
+    }
     fn mac(&self, request: &EnrolmentRequest) -> [u8; 32] {
         let mut blank = request.clone();
         blank.mac = [0; 32];

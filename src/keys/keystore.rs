@@ -294,9 +294,13 @@ fn argon2id(
     }
     let params = argon2::Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32))
         .map_err(|_| KeystoreError::Cost)?;
+    // Our own memory, to be zeroed: its last blocks give the key.
+    let mut memory = Zeroizing::new(vec![argon2::Block::default(); params.block_count()]);
     let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     let mut out = Zeroizing::new([0; 32]);
-    argon.hash_password_into(passphrase.as_bytes(), salt, &mut out[..]).map_err(|_| KeystoreError::Cost)?;
+    argon
+        .hash_password_into_with_memory(passphrase.as_bytes(), salt, &mut out[..], &mut memory[..])
+        .map_err(|_| KeystoreError::Cost)?;
     Ok(out)
 }
 

@@ -26,7 +26,7 @@ mod writer;
 
 pub use admin_author::{AuthorError, UnlockError, found_drive};
 pub use admin_error::{AdminError, AdminRule, AppendError};
-pub use admin_log::{AdminHead, AdminLog, WriterState};
+pub use admin_log::{AdminHead, AdminLog, LogEnd, WriterState};
 pub use admin_record::{
     ADMIN_LOG_MAX, ADMIN_RECORD_MAX, AdminChange, AdminRecord, EpochRecord, LastEntry, MEMBERS_MAX, Member,
     WRITERS_MAX, Wrap, Writer,

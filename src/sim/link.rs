@@ -97,13 +97,13 @@ pub(super) fn fate(
         return nothing;
     }
     let mut leaves = now;
-    if link.rate > 0 {
+    if let Some(nanos) = (len as u64 * 1_000_000_000).checked_div(link.rate) {
         let start = now.max(*busy);
         if start - now > link.queue {
             stats.overflowed += 1;
             return nothing;
         }
-        leaves = start + Duration::from_nanos(len as u64 * 1_000_000_000 / link.rate);
+        leaves = start + Duration::from_nanos(nanos);
         *busy = leaves;
     }
     if rng.chance(link.loss) {

@@ -44,6 +44,3 @@ macro_rules! village {
             .block_on($scenario)
     };
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,6 +12,8 @@ mod journal;
 mod sealed_file;
 mod segments;
 mod sled_index;
+#[cfg(test)]
+mod testing;
 
 pub use entries::{EntryLog, EntryLogOpened};
 pub use error::{Damage, StoreError};

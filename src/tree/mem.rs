@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 /// An ordered map as a [`Table`]. Cursors are a hash of the item under a fixed key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemTable {
-    groups: BTreeMap<(u8, Vec<u8>), BTreeMap<(Cursor, Vec<u8>), Vec<u8>>>,
+    /// table, length of group, group, cursor, item -> value.
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl MemTable {
@@ -18,42 +19,53 @@ impl MemTable {
     /// Do all writes of a batch.
     pub fn commit(&mut self, batch: Batch) {
         for (key, value) in batch.writes {
-            let at = (cursor(&key.item), key.item);
             match value {
-                Some(v) => {
-                    self.groups.entry((key.table, key.group)).or_default().insert(at, v);
-                }
-                None => {
-                    let group = (key.table, key.group);
-                    if let Some(items) = self.groups.get_mut(&group) {
-                        items.remove(&at);
-                        if items.is_empty() {
-                            self.groups.remove(&group);
-                        }
-                    }
-                }
-            }
+                Some(value) => self.values.insert(flat(&key), value),
+                None => self.values.remove(&flat(&key)),
+            };
         }
     }
 
-    /// Everything in it, in key order.
+    /// Everything in it, group by group.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &[u8])> {
-        self.groups.iter().flat_map(|((table, group), items)| {
-            items.iter().map(move |((_, item), value)| {
-                (Key { table: *table, group: group.clone(), item: item.clone() }, value.as_slice())
-            })
-        })
+        self.values.iter().filter_map(|(flat, value)| Some((key_of(flat)?, value.as_slice())))
     }
 
     /// Number of values.
     pub fn len(&self) -> usize {
-        self.groups.values().map(BTreeMap::len).sum()
+        self.values.len()
     }
 
     /// True when nothing is in it.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.values.is_empty()
     }
+}
+
+const LEN: usize = size_of::<u32>();
+const CURSOR: usize = size_of::<Cursor>();
+
+fn prefix(table: u8, group: &[u8], room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + LEN + group.len() + room);
+    out.push(table);
+    out.extend_from_slice(&(group.len() as u32).to_be_bytes());
+    out.extend_from_slice(group);
+    out
+}
+
+fn flat(key: &Key) -> Vec<u8> {
+    let mut out = prefix(key.table, &key.group, CURSOR + key.item.len());
+    out.extend_from_slice(&cursor(&key.item).to_be_bytes());
+    out.extend_from_slice(&key.item);
+    out
+}
+
+fn key_of(flat: &[u8]) -> Option<Key> {
+    let (table, rest) = flat.split_first()?;
+    let (len, rest) = rest.split_first_chunk::<LEN>()?;
+    let (group, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+    let item = rest.get(CURSOR..)?;
+    Some(Key { table: *table, group: group.to_vec(), item: item.to_vec() })
 }
 
 fn cursor(item: &[u8]) -> Cursor {
@@ -69,8 +81,7 @@ fn cursor(item: &[u8]) -> Cursor {
 
 impl Table for MemTable {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, TableError> {
-        let at = (cursor(&key.item), key.item.clone());
-        Ok(self.groups.get(&(key.table, key.group.clone())).and_then(|g| g.get(&at)).cloned())
+        Ok(self.values.get(&flat(key)).cloned())
     }
 
     fn scan(
@@ -80,14 +91,18 @@ impl Table for MemTable {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<(Cursor, Vec<u8>)>, TableError> {
-        let Some(items) = self.groups.get(&(table, group.to_vec())) else { return Ok(Vec::new()) };
-        let from = after.map_or(0, |c| c.saturating_add(1));
+        let prefix = prefix(table, group, CURSOR);
+        let mut from = prefix.clone();
+        from.extend_from_slice(&after.map_or(0, |c| c.saturating_add(1)).to_be_bytes());
         let mut out: Vec<(Cursor, Vec<u8>)> = Vec::new();
-        for ((c, _), value) in items.range((from, Vec::new())..) {
-            if out.len() >= limit && out.last().is_some_and(|(last, _)| last != c) {
+        for (flat, value) in self.values.range(from..) {
+            let Some(rest) = flat.strip_prefix(&prefix[..]) else { break };
+            let Some(cursor) = rest.first_chunk::<CURSOR>() else { break };
+            let cursor = Cursor::from_be_bytes(*cursor);
+            if out.len() >= limit && out.last().is_some_and(|(last, _)| *last != cursor) {
                 break;
             }
-            out.push((*c, value.clone()));
+            out.push((cursor, value.clone()));
         }
         Ok(out)
     }

@@ -2,6 +2,7 @@
 
 use super::state::{decode, tables};
 use super::{Batch, Key, Place, Table, TableError, View, Xattr};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 type Values = BTreeMap<Key, Option<Vec<u8>>>;
@@ -10,16 +11,24 @@ type Values = BTreeMap<Key, Option<Vec<u8>>>;
 pub struct Overlay<'a> {
     base: &'a dyn Table,
     writes: Values,
-    /// What the base has under the keys written (None: nothing).
-    before: Values,
+    /// What the base has under the keys read or written (None: nothing): each is asked once,
+    /// since a real base decrypts.
+    before: RefCell<Values>,
     /// Values since the last [`Overlay::mark`], as they were then.
     undo: Values,
+}
+
+/// One value that differs from the base.
+pub(super) struct Changed<'o> {
+    pub key: &'o Key,
+    pub old: Option<Vec<u8>>,
+    pub new: Option<&'o Vec<u8>>,
 }
 
 impl<'a> Overlay<'a> {
     /// Nothing written yet.
     pub fn new(base: &'a dyn Table) -> Self {
-        Overlay { base, writes: Values::new(), before: Values::new(), undo: Values::new() }
+        Overlay { base, writes: Values::new(), before: RefCell::default(), undo: Values::new() }
     }
 
     /// The state as written so far.
@@ -29,14 +38,7 @@ impl<'a> Overlay<'a> {
 
     /// Write (None: remove).
     pub fn put(&mut self, key: Key, value: Option<Vec<u8>>) -> Result<(), TableError> {
-        let old = match self.writes.get(&key) {
-            Some(old) => old.clone(),
-            None => {
-                let old = self.base.get(&key)?;
-                self.before.insert(key.clone(), old.clone());
-                old
-            }
-        };
+        let old = self.get(&key)?;
         if old != value {
             if key.table < tables::LOCAL && !self.undo.contains_key(&key) {
                 self.undo.insert(key.clone(), old);
@@ -64,15 +66,17 @@ impl<'a> Overlay<'a> {
     /// Everything that differs from the base, in key order.
     pub fn into_batch(self) -> Batch {
         let Overlay { writes, before, .. } = self;
+        let before = before.into_inner();
         let changed = |(k, v): &(Key, Option<Vec<u8>>)| before.get(k) != Some(v);
         Batch { writes: writes.into_iter().filter(changed).collect() }
     }
 
-    /// Keys of state tables that differ from the base: old value, new value.
-    pub(super) fn changes(&self) -> impl Iterator<Item = (&Key, Option<&Vec<u8>>, Option<&Vec<u8>>)> {
-        self.writes.iter().filter_map(|(key, new)| {
-            let old = self.before.get(key).and_then(Option::as_ref);
-            (old != new.as_ref()).then_some((key, old, new.as_ref()))
+    /// Values of state tables that differ from the base.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Changed<'_>> {
+        self.writes.iter().take_while(|(key, _)| key.table < tables::LOCAL).filter_map(|(key, new)| {
+            let before = self.before.borrow();
+            let old = before.get(key).and_then(Option::as_ref);
+            (old != new.as_ref()).then(|| Changed { key, old: old.cloned(), new: new.as_ref() })
         })
     }
 }
@@ -97,10 +101,15 @@ fn item_of(table: u8, value: &[u8]) -> Result<Vec<u8>, TableError> {
 
 impl Table for Overlay<'_> {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, TableError> {
-        match self.writes.get(key) {
-            Some(value) => Ok(value.clone()),
-            None => self.base.get(key),
+        if let Some(value) = self.writes.get(key) {
+            return Ok(value.clone());
         }
+        if let Some(value) = self.before.borrow().get(key) {
+            return Ok(value.clone());
+        }
+        let value = self.base.get(key)?;
+        self.before.borrow_mut().insert(key.clone(), value.clone());
+        Ok(value)
     }
 
     /// Small groups only, whole, in no order: cursors mean nothing here.

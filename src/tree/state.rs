@@ -205,11 +205,11 @@ impl Default for Totals {
 /// The conflict rules this version knows.
 pub const RULES: u32 = 1;
 
-/// 40 bytes: log, then counter big-endian.
+/// 40 bytes: counter big-endian, then log. (What differs comes first: keys are compared.)
 pub fn id_bytes(id: &OpId) -> Vec<u8> {
     let mut out = Vec::with_capacity(40);
-    out.extend_from_slice(id.log.as_bytes());
     out.extend_from_slice(&id.n.to_be_bytes());
+    out.extend_from_slice(id.log.as_bytes());
     out
 }
 
@@ -258,9 +258,7 @@ pub(super) fn ordinal_key(table: u8, ordinal: u64) -> Key {
     key(table, Vec::new(), ordinal.to_be_bytes().to_vec())
 }
 
-pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("a growing buffer takes every value of these types")
-}
+pub(super) use crate::keys::encode;
 
 pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, TableError> {
     postcard::from_bytes(bytes).map_err(|_| TableError(format!("a record of {what} is damaged")))

@@ -82,10 +82,10 @@ impl Ticket {
         if self.drives.len() > TICKET_DRIVES_MAX {
             return over("drives in a ticket", self.drives.len(), TICKET_DRIVES_MAX);
         }
-        for drive in self.drives.iter().filter(|d| d.label.len() > LABEL_MAX) {
-            return over("bytes of a label", drive.label.len(), LABEL_MAX);
+        match self.drives.iter().map(|d| d.label.len()).find(|len| *len > LABEL_MAX) {
+            Some(len) => over("bytes of a label", len, LABEL_MAX),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

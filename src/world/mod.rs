@@ -82,8 +82,14 @@ pub trait DiskFile: Send + Sync {
     }
     /// Data and what is needed to reach it are on the medium (fdatasync).
     fn sync(&self) -> io::Result<()>;
-    /// Reserve room (fallocate); a hint where the filesystem cannot.
+    /// Reserve room; the file is at least `len` long then. Where the filesystem cannot
+    /// reserve, only the length is promised.
     fn preallocate(&self, len: u64) -> io::Result<()>;
+    /// Give the room of a range back; it reads as zeros then. False, and nothing done, where
+    /// the filesystem cannot.
+    fn punch_hole(&self, _offset: u64, _len: u64) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Sockets and timers for quinn.

@@ -213,6 +213,15 @@ impl DiskFile for RealFile {
             Err(e) => Err(e.into()),
         }
     }
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        use rustix::fs::FallocateFlags as F;
+        use rustix::io::Errno;
+        match rustix::fs::fallocate(&self.0, F::PUNCH_HOLE | F::KEEP_SIZE, offset, len) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
 }
 
 /// UDP sockets of the machine, under quinn's tokio runtime (with GSO and GRO where the

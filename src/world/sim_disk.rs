@@ -543,7 +543,7 @@ impl DiskFile for SimFile {
             Ok(gate) => Inner::after(gate)?,
             Err(e) => {
                 if let Some(file) = inner.files.get_mut(&self.id) {
-                    file.pending.clear();
+                    file.forget();
                 }
                 return Err(e);
             }
@@ -554,6 +554,12 @@ impl DiskFile for SimFile {
     }
     fn preallocate(&self, len: u64) -> io::Result<()> {
         self.change(Some(len), Pending::Extend(len))
+    }
+    /// Reads as zeros; the room is still counted as used.
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        let data = vec![0; len as usize].into_boxed_slice();
+        self.change(None, Pending::Write { offset, data })?;
+        Ok(true)
     }
 }
 

@@ -125,7 +125,10 @@ fn removed_and_cut_writers_append_no_more() {
     let last = LastEntry { log: theirs.log(), seq: 7, hash: EntryHash([1; 32]) };
     log.cut_off_writer(&admin, theirs.public(), vec![last]).unwrap();
     assert_eq!(log.may_append(&theirs.public(), Epoch(1)), Err(AppendError::Cut));
-    assert_eq!(log.writer(&theirs.public()).unwrap().cut, Some(vec![last]));
+    let cut = log.writer(&theirs.public()).unwrap();
+    assert_eq!(cut.end_of(&theirs.log()), LogEnd::After(last));
+    assert_eq!(cut.end_of(&theirs.reincarnate([9; 16]).log()), LogEnd::Void);
+    assert_eq!(log.writer(&ours.public()).unwrap().end_of(&ours.log()), LogEnd::Open);
     assert_eq!(log.may_append(&ours.public(), Epoch(1)), Ok(Power::Write));
 }
 

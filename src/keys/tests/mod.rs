@@ -8,6 +8,7 @@ mod drive_keys;
 mod enrol;
 mod identity;
 mod keystore;
+mod poly_collision;
 mod rules;
 mod seal;
 mod signed;

@@ -171,3 +171,33 @@ async fn requests_that_are_dropped_leave_nothing_behind() {
     }
     assert_eq!(peer.request(&small(), Priority::Log, SOON).await.unwrap(), Response::Done);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bare_limit_and_bodies_against_it() {
+    let world = World::real(Arc::new(MemIndexes));
+    let bare = super::bench::bare_transfer(&world, 5, 100 << 20).await.unwrap();
+    assert_eq!(bare.bytes, 100 << 20);
+    let hub = node(1);
+    let mut others = Vec::new();
+    for n in 2..7 {
+        let other = node(n);
+        hub.befriend(&other);
+        other.befriend(&hub);
+        hub.peer(&other).connect(SOON).await.unwrap();
+        others.push(other);
+    }
+    let body: Vec<Bytes> = vec![Bytes::from(vec![1; 1 << 20]); 10];
+    let started = Instant::now();
+    let mut all = tokio::task::JoinSet::new();
+    for other in others.iter().chain(&others) {
+        let (peer, body) = (hub.peer(other), body.clone());
+        all.spawn(
+            async move { peer.request_with_body(&put(10 << 20), body, Priority::Upload, SOON * 6).await },
+        );
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap().unwrap();
+    }
+    let ours = 100.0 * 1.048576 / started.elapsed().as_secs_f64();
+    println!("bare quinn {:.0} MB/s, requests with bodies {ours:.0} MB/s", bare.rate());
+}

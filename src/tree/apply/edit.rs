@@ -257,7 +257,7 @@ pub fn inode_number(object: &ObjectId, attempt: u64) -> u64 {
 #[cfg(not(test))]
 const INO_SHIFT: u32 = 1;
 #[cfg(test)]
-const INO_SHIFT: u32 = 48;
+const INO_SHIFT: u32 = 44;
 
 /// The conflict name an object has in place of the one it was to have.
 pub(super) fn displaced_from(inode: &Inode, wanted: &Place) -> Option<Place> {

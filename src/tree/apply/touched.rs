@@ -1,5 +1,6 @@
 //! What a step changed, net.
 
+use super::super::overlay::Changed;
 use super::super::state::{Inode, decode, tables};
 use super::super::{Name, ObjectId, OpId, Overlay, TableError};
 use crate::keys::LogId;
@@ -41,14 +42,14 @@ pub(in super::super) fn touched(over: &Overlay<'_>) -> Result<Touched, TableErro
     let mut names = Vec::new();
     let mut inodes: BTreeMap<ObjectId, bool> = BTreeMap::new();
     let mut gone: BTreeMap<ObjectId, u64> = BTreeMap::new();
-    for (key, old, new) in over.changes() {
+    for Changed { key, old, new } in over.changes() {
         let Some(object) = object_of(&key.group) else { continue };
         match key.table {
             tables::DIRENT => names.push((object, key.item.clone())),
             tables::INODE => {
                 inodes.entry(object).or_default();
                 if let (Some(old), None) = (old, new) {
-                    gone.insert(object, decode::<Inode>("an inode", old)?.ino);
+                    gone.insert(object, decode::<Inode>("an inode", &old)?.ino);
                 }
             }
             tables::XATTR => {
@@ -76,6 +77,6 @@ pub(in super::super) fn touched(over: &Overlay<'_>) -> Result<Touched, TableErro
 }
 
 fn object_of(group: &[u8]) -> Option<ObjectId> {
-    let (log, n) = group.split_at_checked(32)?;
+    let (n, log) = group.split_at_checked(8)?;
     Some(OpId { log: LogId(log.try_into().ok()?), n: u64::from_be_bytes(n.try_into().ok()?) })
 }

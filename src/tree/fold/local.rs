@@ -23,6 +23,7 @@ impl Fold {
         let (at, n) = (self.counters.next, op.n);
         Pending { at, op, undo: over.take_undo() }.put(&mut over)?;
         self.counters.next += 1;
+        self.counters.number = self.counters.number.max(n);
         self.tail.insert(at, n);
         self.places.insert(n, at);
         self.finish(over)

@@ -15,7 +15,7 @@ use super::state::{encode, single, tables};
 use super::{Batch, Operation, Overlay, Table, TableError, Touched, Vector, View, touched};
 use crate::keys::{EntryHash, LogId};
 use crate::wire::Head;
-use record::{Counters, HeadRecord, Pending, Waiting};
+use record::{Counters, HeadRecord, Known, Pending, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What to commit, and what it changes.
@@ -102,7 +102,15 @@ impl Fold {
             fold.places.insert(pending.op.n, pending.at);
         }
         for waiting in view.group::<Waiting>(tables::WAITING, &[], "a waiting entry")? {
-            fold.waits(waiting.entry.hash, waiting.missing);
+            // Some of what it waited for may have come since its record was written.
+            let mut missing = waiting.missing;
+            let mut still = BTreeSet::new();
+            while let Some(hash) = missing.pop_first() {
+                if Known::read(table, &hash)?.is_none() {
+                    still.insert(hash);
+                }
+            }
+            fold.waits(waiting.entry.hash, still);
         }
         if fold.counters.log.is_some_and(|was| was != log) {
             if !fold.tail.is_empty() {
@@ -110,6 +118,9 @@ impl Fold {
             }
             // The new log has told nothing yet of what was seen.
             fold.heads.values_mut().for_each(|head| head.told = false);
+        }
+        if fold.counters.log != Some(log) {
+            fold.counters.number = 0;
         }
         fold.counters.log = Some(log);
         Ok(fold)
@@ -143,6 +154,12 @@ impl Fold {
         let mut out: Vec<LogId> = logs.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
         out.dedup();
         out
+    }
+
+    /// A number for the next operation of this log: one more than any it used, as far as
+    /// its entries and pending operations were given to this fold.
+    pub fn next_number(&self) -> u64 {
+        self.counters.number.saturating_add(1)
     }
 
     /// Entries applied so far.

@@ -26,6 +26,8 @@ pub struct Counters {
     pub last: Option<OrderKey>,
     /// The next place in the tail.
     pub next: u64,
+    /// The largest operation number this log used.
+    pub number: u64,
 }
 
 /// Head of a log, or of a branch of a forked one.

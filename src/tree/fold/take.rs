@@ -107,6 +107,8 @@ impl Fold {
             header.previous,
         )?;
         if log == self.log {
+            let numbers = operations.iter().map(|op| op.n).max();
+            self.counters.number = self.counters.number.max(numbers.unwrap_or(0));
             carried.extend(operations.iter().filter_map(|op| self.places.get(&op.n)));
             for head in &vector.heads {
                 if let Some(told) = self.heads.get_mut(&(head.log, head.hash)) {

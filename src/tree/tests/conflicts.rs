@@ -113,11 +113,9 @@ fn same_new_name_otherwise_takes_a_conflict_name() {
     settle(&mut sites);
     assert_eq!(sites[A].tree(), ["notes (conflict, dev2, 2026-11-23 14.05): B's again", "notes: A's"]);
     // B removes what it knew as `notes`, before and after the merge alike: by seen object.
-    sites[B].local(Change::Unlink {
-        parent: ROOT,
-        name: "notes".into(),
-        seen: Seen { object: b, version: sites[B].view().inode(b).unwrap().unwrap().version },
-    });
+    let version = sites[B].view().inode(b).unwrap().unwrap().version;
+    let seen = Seen { object: b, version };
+    sites[B].local(Change::Unlink { parent: ROOT, name: "notes".into(), seen });
     settle(&mut sites);
     assert_eq!(sites[A].tree(), ["notes: A's"]);
 }

@@ -131,6 +131,11 @@ impl FileState {
         }
         self.pending_bytes = 0;
     }
+    /// Pending changes are thought to be on the medium, and are not.
+    pub(super) fn forget(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+    }
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut out = vec![0; self.live.len as usize];
         self.live.read(&mut out, 0);
