@@ -27,6 +27,9 @@ pub enum LayoutError {
     Range,
 }
 
+/// Per data share (its number) the byte ranges wanted of it, ascending, apart.
+pub type Wanted = Vec<(u16, Vec<Range<u64>>)>;
+
 /// A contiguous part of a pack in one data share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Piece {
@@ -112,8 +115,8 @@ impl Layout {
     /// What to fetch for `range` of the pack: per data share its ranges, ascending, joined.
     /// In place of a missing data share, the same ranges of any other share will do (besides
     /// those of the k-1 others).
-    pub fn wanted(self, range: Range<u64>) -> Result<Vec<(u16, Vec<Range<u64>>)>, LayoutError> {
-        let mut wanted: Vec<(u16, Vec<Range<u64>>)> = Vec::new();
+    pub fn wanted(self, range: Range<u64>) -> Result<Wanted, LayoutError> {
+        let mut wanted = Wanted::new();
         for piece in self.pieces(range)? {
             match wanted.iter_mut().find(|(share, _)| *share == piece.share) {
                 Some((_, ranges)) => join(ranges, piece.range),

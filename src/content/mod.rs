@@ -40,7 +40,7 @@ pub use gather::{
     rebuild_share, recover_pack,
 };
 pub use holder_seal::HolderStream;
-pub use layout::{Layout, LayoutError, Piece};
+pub use layout::{Layout, LayoutError, Piece, Wanted};
 pub use pack::{ClosedPack, PACK_LEN, PackBuilder};
 pub use padme::padme;
 pub use proof::{

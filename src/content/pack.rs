@@ -59,14 +59,14 @@ impl PackBuilder {
         let len = reference.sealed_len();
         let aligned = len >= ALIGN_FROM && reference.pages.iter().all(|page| page.codec == 0);
         let offset = match aligned {
-            false => self.from_gap(len).or_else(|| self.from_end(len, 1)),
-            true => self.from_end(len, UNIT_LEN),
+            false => self.take_gap(len).or_else(|| self.take_end(len, 1)),
+            true => self.take_end(len, UNIT_LEN),
         }?;
         self.chunks.push((reference.id, offset as u32, len as u32));
         Some((offset as u32, &mut self.bytes[offset..offset + len]))
     }
 
-    fn from_gap(&mut self, len: usize) -> Option<usize> {
+    fn take_gap(&mut self, len: usize) -> Option<usize> {
         let index = self.gaps.iter().position(|(begin, end)| end - begin >= len)?;
         let begin = self.gaps[index].0;
         self.gaps[index].0 += len;
@@ -76,7 +76,7 @@ impl PackBuilder {
         Some(begin)
     }
 
-    fn from_end(&mut self, len: usize, align: usize) -> Option<usize> {
+    fn take_end(&mut self, len: usize, align: usize) -> Option<usize> {
         let end = self.bytes.len();
         let offset = end.next_multiple_of(align);
         if offset + len > PACK_LEN {

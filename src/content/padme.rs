@@ -25,7 +25,7 @@ mod tests {
         for len in (0..70_000).chain((0..63).flat_map(|b| [(1u64 << b) - 1, 1 << b, (1 << b) + 1])) {
             let padded = padme(len);
             assert!(padded >= len, "{len}");
-            assert!(padded - len <= len * 12 / 100, "{len} -> {padded}");
+            assert!((padded - len) as u128 * 100 <= len as u128 * 12, "{len} -> {padded}");
             assert_eq!(padme(padded), padded, "{len}");
         }
         assert_eq!(padme(9), 10);

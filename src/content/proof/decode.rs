@@ -21,6 +21,8 @@ pub struct ProofDecoder {
 
 impl ProofDecoder {
     /// `len` is the share's length, known from its pack's record; ranges as they were asked for.
+    /// (A proof shows that bytes are right and where they are, not the share's length: the tree
+    /// has the same left part for many lengths.)
     pub fn new(share: ShareId, len: u64, ranges: &[Range<u64>], leaf: Leaf) -> Result<Self, ProofError> {
         let wanted = Wanted::new(len, ranges)?;
         let remaining = proof_len(len, ranges, leaf)?;
@@ -30,7 +32,7 @@ impl ProofDecoder {
 
     /// Bytes of the proof still to come: never read more than this from a stream.
     pub fn remaining(&self) -> u64 {
-        self.remaining
+        self.remaining - self.begun.len() as u64
     }
 
     /// Take in some bytes of the proof; `sink(offset, bytes)` gets each verified part of the
