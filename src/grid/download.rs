@@ -1,9 +1,7 @@
 //! Reading ranges of a pack back from any k of its shares, hedged, proved, unsealed.
 
 use super::{FetchError, Grid, PackRange, friends};
-use crate::content::{
-    CatalogueRecord, Layout, Leaf, ProofDecoder, ProofError, ShareRanges, assemble,
-};
+use crate::content::{CatalogueRecord, Layout, Leaf, ProofDecoder, ProofError, ShareRanges, assemble};
 use crate::keys::DriveId;
 use crate::net::Priority;
 use crate::wire::{DATA_MAX, GET_RANGES_MAX, LEAF_BULK, LEAF_SMALL, Reason, Refusal, Request, Response};

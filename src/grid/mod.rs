@@ -16,6 +16,9 @@ mod roster;
 mod tickets;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 pub use api::*;
 pub use friends::{Download, Friends};
 pub use join::{Door, Joined, gossip};
@@ -35,7 +38,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 /// Bytes of shares in flight to one friend, and in all.
 const IN_FLIGHT_PER_FRIEND: usize = 24 << 20;
@@ -107,7 +110,8 @@ impl Grid {
             senders: Mutex::new(BTreeMap::new()),
             check_entry,
         });
-        tokio::spawn(follow(Arc::downgrade(&grid)));
+        let (events, roster) = (grid.friends.events(), grid.roster.changes());
+        tokio::spawn(follow(Arc::downgrade(&grid), events, roster));
         grid
     }
 
@@ -256,16 +260,16 @@ impl Grid {
 }
 
 /// Follow friends as they come and go, and the roster as it changes.
-async fn follow(grid: std::sync::Weak<Grid>) {
-    let (mut events, mut roster) = match grid.upgrade() {
-        Some(grid) => (grid.friends.events(), grid.roster.changes()),
-        None => return,
-    };
+async fn follow(
+    grid: std::sync::Weak<Grid>,
+    mut events: broadcast::Receiver<Event>,
+    mut roster: watch::Receiver<u64>,
+) {
     loop {
         let event = tokio::select! { biased;
             event = events.recv() => match event {
                 Ok(event) => Some(event),
-                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => None,
+                Err(broadcast::error::RecvError::Lagged(_)) => None,
                 Err(_) => return,
             },
             changed = roster.changed() => match changed {

@@ -5,7 +5,7 @@
 
 use super::GridError;
 use super::tickets::{OpenTicket, Tickets};
-use crate::keys::{Certificate, DriveId, Hash, LocalKey, NodeId, PersonId, PersonKey, Signed, SigningKey};
+use crate::keys::{Certificate, Hash, LocalKey, NodeId, PersonId, PersonKey, Signed, SigningKey};
 use crate::ledger::{CHAIN_MAX, day_of, grant_hash};
 use crate::net::{Admission, Policy};
 use crate::store::SealedFile;
@@ -367,6 +367,3 @@ impl Policy for Roster {
         (member.person == certificate.person).then_some(member.person)
     }
 }
-
-/// A drive named in an invitation.
-pub type InvitedDrive = (DriveId, crate::keys::Power, String);

@@ -18,7 +18,7 @@ mod shares;
 mod state;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use body::{Body, Caller, Reply};
 pub use logs::{CheckEntry, CheckedEntry};

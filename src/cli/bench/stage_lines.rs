@@ -2,7 +2,9 @@
 
 use super::limits::noise;
 use super::{Ground, Row, Target, failed};
-use crate::content::{CHUNK_LEN, HolderStream, PackBuilder, PackEncoder, check_cpu, seal_chunk_into, stages};
+use crate::content::{
+    CHUNK_LEN, HolderStream, PackBuilder, PackEncoder, check_cpu, seal_chunk_into, stages::stages,
+};
 use crate::daemon::api::Outcome;
 use crate::keys::{DriveId, DriveKeys, Epoch, LevelKey, NodeId, Power};
 use std::time::{Duration, Instant};

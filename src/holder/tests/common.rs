@@ -213,7 +213,3 @@ pub(crate) fn check_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry,
     let TestEntry { log, seq, previous, writer, .. } = entry;
     Ok(CheckedEntry { log, seq, previous, hash, epoch: Epoch::FIRST, writer })
 }
-
-pub(crate) fn zero() -> Hash {
-    Hash([0; 32])
-}

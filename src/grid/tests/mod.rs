@@ -1,0 +1,6 @@
+//! A grid in memory: real holders, a network that can be switched off, hung and corrupted.
+
+mod faults;
+mod logs;
+mod packs;
+mod village;
