@@ -2,5 +2,6 @@
 
 mod faults;
 mod logs;
+mod loopback;
 mod packs;
 mod village;

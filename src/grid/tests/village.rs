@@ -27,8 +27,6 @@ pub enum Mood {
     Lying,
     /// Ends every answer early.
     Short,
-    /// Takes this many milliseconds for everything.
-    Slow(u64),
 }
 
 struct Friend {
@@ -62,7 +60,6 @@ impl Net {
         match mood {
             Mood::Off => return Err(NetError::Unreachable { node, why: "it is off".into() }),
             Mood::Hung => std::future::pending().await,
-            Mood::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             _ => tokio::time::sleep(Duration::from_millis(2)).await,
         }
         let mut reply = holder.serve(&self.you, request, &mut VecDeque::from(body)).await;
@@ -141,7 +138,7 @@ pub struct Village {
 
 /// The drive as the grid sees it: entries in memory.
 pub struct Access {
-    drive: Arc<TestDrive>,
+    pub drive: Arc<TestDrive>,
     pub entries: Mutex<BTreeMap<LogId, Vec<Vec<u8>>>>,
 }
 
@@ -314,7 +311,7 @@ pub fn world_of(disk: &SimDisk) -> crate::world::World {
 /// A pack of the test drive.
 pub struct Pack {
     pub encoder: PackEncoder,
-    drive: Arc<TestDrive>,
+    pub drive: Arc<TestDrive>,
 }
 
 impl Pack {
