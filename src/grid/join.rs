@@ -315,10 +315,10 @@ async fn tell(roster: Arc<Roster>, endpoint: Endpoint, node: NodeId) {
         Err(e) => tracing::debug!("roster to {}: {e}", roster.name_of(&node)),
     }
     let Some(member) = roster.member(&node) else { return };
-    if let Some(grant) = roster.given_signed(&member.person) {
-        if let Err(e) = peer.request(&Request::GrantGive { grant }, priority, DEADLINE).await {
-            tracing::debug!("grant to {}: {e}", roster.name_of(&node));
-        }
+    if let Some(grant) = roster.given_signed(&member.person)
+        && let Err(e) = peer.request(&Request::GrantGive { grant }, priority, DEADLINE).await
+    {
+        tracing::debug!("grant to {}: {e}", roster.name_of(&node));
     }
 }
 

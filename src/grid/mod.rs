@@ -8,10 +8,12 @@
 mod api;
 mod download;
 mod friends;
+mod get;
 mod health;
 mod join;
 mod logs;
 mod placement;
+mod ranges;
 mod roster;
 mod tickets;
 mod upload;
@@ -46,6 +48,9 @@ const IN_FLIGHT: usize = 96 << 20;
 /// A friend not seen for so long is not counted when a coding is chosen (milliseconds).
 const GONE_AFTER_MS: u64 = 7 * 86_400_000;
 
+/// Whose turn it is.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// This node's view of its friends.
 pub struct Grid {
     world: World,
@@ -60,7 +65,7 @@ pub struct Grid {
     in_flight: Arc<Semaphore>,
     per_friend: Mutex<BTreeMap<NodeId, Arc<Semaphore>>>,
     /// One sender of a drive's entries to a holder at a time.
-    senders: Mutex<BTreeMap<(DriveId, NodeId), Arc<tokio::sync::Mutex<()>>>>,
+    senders: Mutex<BTreeMap<(DriveId, NodeId), Turn>>,
     /// How log and sequence are read off an entry.
     check_entry: CheckEntry,
 }
