@@ -1,6 +1,8 @@
 //! The drive without a kernel, on a grid in memory and disks that forget.
 
+mod faults;
 mod mem_grid;
+mod model;
 mod slice;
 
 use super::*;
