@@ -139,6 +139,10 @@ impl Drive {
     pub async fn drop_caches(&self) {
         self.shared.drop_caches().await;
     }
+    /// Forget opened pages.
+    pub fn drop_pages(&self) {
+        self.shared.pages.lock().clear();
+    }
     /// The least state of anything in the drive.
     pub fn state_of_all(&self) -> FileState {
         self.shared.state_of_all()
