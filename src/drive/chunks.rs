@@ -201,7 +201,7 @@ impl Shared {
 }
 
 /// Whether fetched pages have the hashes that the content names.
-fn sound(chunk: &ChunkRef, range: &Range<u32>, bytes: &[u8]) -> bool {
+pub fn sound(chunk: &ChunkRef, range: &Range<u32>, bytes: &[u8]) -> bool {
     let mut at = 0u32;
     let mut rest = bytes;
     for page in &chunk.pages {

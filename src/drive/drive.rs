@@ -258,7 +258,7 @@ async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError> {
         &state.join("journal"),
         &local,
         journal_options(world.blocking, &options),
-        Replay::new(log, own.clone()),
+        Replay::new(log),
         |replay, record| replay.record(record),
     )
     .await?;
@@ -342,7 +342,7 @@ async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError> {
         shared.note(format!("{} records could not be read", rebuilt.refused + replay.malformed));
     }
     restore_operations(&shared, &mut replay, &rebuilt.published, opened.empty)?;
-    restore_files(&shared, &mut replay)?;
+    restore_files(&shared, &mut replay).await?;
     restore_packs(&shared, &mut replay).await?;
     Ok((shared, jobs, news))
 }
@@ -406,9 +406,9 @@ fn restore_operations(
 }
 
 /// Files that differ from their content.
-fn restore_files(shared: &Shared, replay: &mut Replay) -> std::result::Result<(), OpenError> {
+async fn restore_files(shared: &Shared, replay: &mut Replay) -> std::result::Result<(), OpenError> {
     let now = shared.world.clock.monotonic();
-    for (object, file) in replay.take_files() {
+    for (object, file) in replay.take_files(&shared.own).await {
         let Some(inode) = shared.view().inode(object)? else { continue };
         if !inode.is_live() {
             continue;

@@ -331,8 +331,9 @@ impl Shared {
     /// A name of an inode is gone: with the last one, and no handle, so is what was written.
     fn dropped(&self, inode: Option<Inode>) {
         let Some(inode) = inode else { return };
-        if let Some(live) = self.live(inode.ino) {
-            self.discard_if_gone(&live);
+        match self.live(inode.ino) {
+            Some(live) => self.discard_if_gone(&live),
+            None => self.cancel_gone(inode.object),
         }
     }
 
@@ -359,6 +360,7 @@ impl Shared {
             // Without the record the file is only replayed in vain.
             let _ = self.journal.append(super::records::DISCARDED, &super::records::encode(&live.object));
         }
+        self.cancel_gone(live.object);
     }
 
     /// All of setattr but the size.

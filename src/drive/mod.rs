@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod cancel;
 mod chunks;
 mod data;
 mod dirty;

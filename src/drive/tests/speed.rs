@@ -64,8 +64,9 @@ fn a_real_disk_and_threads() {
 
         let begun = Instant::now();
         let small = dice.noise(10_000);
-        let dirs: Vec<Ino> =
-            (0..4).map(|d| drive.mkdir(ROOT_INO, format!("d{d}").as_bytes(), 0o755, ME).unwrap().ino).collect();
+        let dirs: Vec<Ino> = (0..4)
+            .map(|d| drive.mkdir(ROOT_INO, format!("d{d}").as_bytes(), 0o755, ME).unwrap().ino)
+            .collect();
         let count = 60 * scale;
         for i in 0..count {
             copy_in(&drive, dirs[i % 4], &format!("s{i}"), &small).await;
@@ -75,7 +76,11 @@ fn a_real_disk_and_threads() {
         let begun = Instant::now();
         let done = drive.wait(ROOT_INO, crate::grid::Level::Full, Duration::from_secs(60)).await;
         assert_eq!(done, Ok(WaitOutcome::Reached), "{:#?}", drive.status());
-        eprintln!("full after {:.1} s, {:.0} MB/s", begun.elapsed().as_secs_f64(), mb(big.len() * scale, begun));
+        eprintln!(
+            "full after {:.1} s, {:.0} MB/s",
+            begun.elapsed().as_secs_f64(),
+            mb(big.len() * scale, begun)
+        );
 
         drive.drop_caches().await;
         let begun = Instant::now();
@@ -100,8 +105,7 @@ fn a_real_disk_and_threads() {
             let begun = Instant::now();
             let drive = Drive::open(setup.clone()).await.unwrap();
             eprintln!("open, index gone {gone}: {:.3} s", begun.elapsed().as_secs_f64());
-            let found: usize =
-                dirs.iter().map(|d| drive.readdir(*d, None, 100_000).unwrap().len()).sum();
+            let found: usize = dirs.iter().map(|d| drive.readdir(*d, None, 100_000).unwrap().len()).sum();
             assert_eq!(found, count);
             assert!(read_all(&drive, inos[0], big.len()).await == big);
             assert!(read_all(&drive, drive.resolve(b"d1/s1").unwrap(), small.len()).await == small);
