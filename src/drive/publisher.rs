@@ -160,9 +160,8 @@ impl Shared {
                 let first = waiting.get(&object).copied();
                 let age = self.now().saturating_sub(p.op.time);
                 let new = (0..self.options.settle_quiet.as_nanos() as i64).contains(&age);
-                if first.is_none() && new {
-                    out.insert(*n);
-                } else if first.unwrap_or_else(|| dirty.contains(&object)) {
+                let waits = first.unwrap_or_else(|| new || dirty.contains(&object));
+                if waits {
                     out.insert(*n);
                 }
             }

@@ -5,8 +5,8 @@ use super::dirty::{Dirty, Layer, Layers, SealedLayer};
 use super::ranges::Ranges;
 use super::records::{self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, decode};
 use super::shared::Pending;
-use crate::content::{CHUNK_LEN, Content, SharePlace};
-use crate::keys::{LogId, PackId};
+use crate::content::{CHUNK_LEN, SharePlace};
+use crate::keys::PackId;
 use crate::store::{Record, Segments};
 use crate::tree::{Change, ObjectId, Operation, TimeNs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,6 @@ enum Step {
 
 /// See the module.
 pub struct Replay {
-    log: LogId,
     pub ops: BTreeMap<u64, Pending>,
     /// Cancelled: a compaction that was cut short may tell of them again.
     gone: BTreeSet<u64>,
@@ -45,9 +44,8 @@ pub struct Replay {
 
 impl Replay {
     /// Nothing read yet.
-    pub fn new(log: LogId) -> Replay {
+    pub fn new() -> Replay {
         Replay {
-            log,
             ops: BTreeMap::new(),
             gone: BTreeSet::new(),
             files: BTreeMap::new(),
