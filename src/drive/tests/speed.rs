@@ -56,8 +56,13 @@ fn a_real_disk_and_threads() {
 
         let begun = Instant::now();
         let mut inos = Vec::new();
+        let unlike = |i: usize| {
+            let mut bytes = big.clone();
+            bytes.iter_mut().step_by(1 << 20).for_each(|b| *b ^= i as u8);
+            bytes
+        };
         for i in 0..scale {
-            inos.push(copy_in(&drive, ROOT_INO, &format!("big{i}"), &big).await);
+            inos.push(copy_in(&drive, ROOT_INO, &format!("big{i}"), &unlike(i)).await);
         }
         drive.sync_inode(inos[0]).await.unwrap();
         eprintln!("write to local: {:.0} MB/s", mb(big.len() * scale, begun));
@@ -84,14 +89,14 @@ fn a_real_disk_and_threads() {
 
         drive.drop_caches().await;
         let begun = Instant::now();
-        for ino in &inos {
-            assert!(read_all(&drive, *ino, big.len()).await == big);
+        for (i, ino) in inos.iter().enumerate() {
+            assert!(read_all(&drive, *ino, big.len()).await == unlike(i));
         }
         eprintln!("cold read: {:.0} MB/s", mb(big.len() * scale, begun));
         drive.drop_pages();
         let begun = Instant::now();
-        for ino in &inos {
-            assert!(read_all(&drive, *ino, big.len()).await == big);
+        for (i, ino) in inos.iter().enumerate() {
+            assert!(read_all(&drive, *ino, big.len()).await == unlike(i));
         }
         eprintln!("read from the cache: {:.0} MB/s", mb(big.len() * scale, begun));
         drive.close().await;
