@@ -51,12 +51,16 @@ fn tickets_work_once_and_unchanged() {
         lab.init(node);
         lab.start(node);
     }
-    let ticket = lab.kith("you", &["--json", "invite", "guest"]).json()["ticket"].as_str().unwrap().to_string();
+    let ticket =
+        lab.kith("you", &["--json", "invite", "guest"]).json()["ticket"].as_str().unwrap().to_string();
     says(&lab.kith("guest", &["join", &one_letter_changed(&ticket)]), 1, "ticket");
     says(&lab.kith("guest", &["join", "kith-nonsense"]), 1, "ticket");
     lab.kith("guest", &["join", &ticket]).ok();
     says(&lab.kith("other", &["join", &ticket]), 1, "used");
-    let short = lab.kith("you", &["--json", "invite", "late", "--valid", "1s"]).json()["ticket"].as_str().unwrap().to_string();
+    let short = lab.kith("you", &["--json", "invite", "late", "--valid", "1s"]).json()["ticket"]
+        .as_str()
+        .unwrap()
+        .to_string();
     // Valid times are whole minutes at the least; an expired one is tested with the clock in the village.
     assert_ne!(short, ticket);
     // A ticket is burned durably: a restart does not revive it.
@@ -160,7 +164,13 @@ fn wrong_short_and_missing_shares_are_survived_and_named() {
     lab.kith("you", &["drop-caches"]).ok();
     assert!(std::fs::read(mnt.join("photo")).unwrap() == want, "any two good shares give the file back");
     let status = lab.status("you");
-    let troubled: Vec<&str> = status["friends"].as_array().unwrap().iter().filter(|f| !f["trouble"].is_null()).map(|f| f["name"].as_str().unwrap()).collect();
+    let troubled: Vec<&str> = status["friends"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|f| !f["trouble"].is_null())
+        .map(|f| f["name"].as_str().unwrap())
+        .collect();
     assert!(!troubled.is_empty(), "who served wrong or nothing is named: {status}");
     // One more is too many: an error, never a short file.
     for share in shares(&lab, "f3") {
@@ -209,7 +219,9 @@ fn too_few_friends_is_an_error_for_reading_and_no_loss_for_writing() {
         lab.start(&format!("f{i}"));
     }
     lab.sync("you", "full");
-    wait_until("state says full", Duration::from_secs(5), || file_state(&mnt.join("after")).starts_with("full"));
+    wait_until("state says full", Duration::from_secs(5), || {
+        file_state(&mnt.join("after")).starts_with("full")
+    });
     lab.kith("you", &["drop-caches"]).ok();
     for name in ["before", "after"] {
         let seed = if name == "before" { 4 } else { 5 };

@@ -36,7 +36,14 @@ impl Dice {
 
 /// Write files until told to stop or the mount dies: each is written to a temporary name,
 /// synced, renamed, its directory synced, and only then recorded.
-fn writer(mnt: PathBuf, worker: u64, round: u64, dice_seed: u64, synced: Arc<Mutex<BTreeMap<PathBuf, Kept>>>, stop: Arc<AtomicBool>) {
+fn writer(
+    mnt: PathBuf,
+    worker: u64,
+    round: u64,
+    dice_seed: u64,
+    synced: Arc<Mutex<BTreeMap<PathBuf, Kept>>>,
+    stop: Arc<AtomicBool>,
+) {
     let mut dice = Dice(dice_seed);
     let dir = PathBuf::from(format!("w{worker}"));
     let _ = std::fs::create_dir_all(mnt.join(&dir));
@@ -45,7 +52,10 @@ fn writer(mnt: PathBuf, worker: u64, round: u64, dice_seed: u64, synced: Arc<Mut
             return;
         }
         let name = dir.join(format!("r{round}-{i}"));
-        let kept = Kept { seed: dice.roll(u64::MAX), len: [0, 100, 5_000, 70_000, 1_500_000][dice.roll(5) as usize] };
+        let kept = Kept {
+            seed: dice.roll(u64::MAX),
+            len: [0, 100, 5_000, 70_000, 1_500_000][dice.roll(5) as usize],
+        };
         let work = || -> std::io::Result<()> {
             let temporary = mnt.join(&dir).join(format!(".tmp{i}"));
             let mut file = File::create(&temporary)?;
@@ -66,7 +76,8 @@ fn writer(mnt: PathBuf, worker: u64, round: u64, dice_seed: u64, synced: Arc<Mut
 
 fn check(mnt: &Path, kept: &BTreeMap<PathBuf, Kept>, when: &str) {
     for (name, k) in kept {
-        let data = std::fs::read(mnt.join(name)).unwrap_or_else(|e| panic!("{when}: {} is lost: {e}", name.display()));
+        let data = std::fs::read(mnt.join(name))
+            .unwrap_or_else(|e| panic!("{when}: {} is lost: {e}", name.display()));
         assert_eq!(data.len(), k.len, "{when}: {} has another length", name.display());
         assert!(data == bytes(k.seed, k.len), "{when}: {} has other bytes", name.display());
     }
@@ -131,7 +142,10 @@ fn nothing_synced_is_lost_when_the_daemon_is_killed() {
         println!("round {round}: {} synced, {} safe", known.len(), safe.len());
     }
     well_formed(&lab.mount_dir("you"));
-    assert!(!safe.is_empty(), "nothing became safe in {kills} rounds: the load is too short to prove anything");
+    assert!(
+        !safe.is_empty(),
+        "nothing became safe in {kills} rounds: the load is too short to prove anything"
+    );
 
     // The first machine's disk is gone, and any margin of homes with it.
     lab.init("guest");

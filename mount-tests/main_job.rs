@@ -22,7 +22,10 @@ fn make_source(dir: &Path, photos: usize, small: usize) {
         std::fs::write(&file, bytes(1_000_000 + i as u64, (i * 37) % 9000)).unwrap();
         let mode = [0o644, 0o600, 0o755, 0o444][i % 4];
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-        let time = filetime::FileTime::from_unix_time(1_000_000_000 + i as i64 * 1000, (i as u32 * 1_234_567) % 1_000_000_000);
+        let time = filetime::FileTime::from_unix_time(
+            1_000_000_000 + i as i64 * 1000,
+            (i as u32 * 1_234_567) % 1_000_000_000,
+        );
         filetime::set_file_mtime(&file, time).unwrap();
     }
     std::fs::create_dir_all(dir.join("odd names")).unwrap();

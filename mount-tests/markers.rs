@@ -91,7 +91,8 @@ fn nothing_is_in_clear_on_any_disk_or_on_the_wire() {
     }
     let capture = Capture::start();
     let mut lab = Lab::grid(5);
-    let capability = lab.kith("you", &["drive", "show", "family", "--as", "reader"]).ok().out.trim().to_string();
+    let capability =
+        lab.kith("you", &["drive", "show", "family", "--as", "reader"]).ok().out.trim().to_string();
     let mnt = lab.mount("you");
     let dir = mnt.join(format!("{NAME}-dir"));
     std::fs::create_dir(&dir).unwrap();
@@ -115,7 +116,8 @@ fn nothing_is_in_clear_on_any_disk_or_on_the_wire() {
 
     let key = capability.rsplit(':').next().unwrap().as_bytes().to_vec();
     assert!(key.len() > 40, "a capability has a key in it: {capability}");
-    let mut markers: Vec<Vec<u8>> = [CONTENT, NAME, TARGET, XATTR].iter().map(|m| m.as_bytes().to_vec()).collect();
+    let mut markers: Vec<Vec<u8>> =
+        [CONTENT, NAME, TARGET, XATTR].iter().map(|m| m.as_bytes().to_vec()).collect();
     markers.push(key);
     let mut files = 0;
     for node in ["you", "guest", "f0", "f1", "f2", "f3", "f4"] {

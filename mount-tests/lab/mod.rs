@@ -103,7 +103,8 @@ impl Lab {
     pub fn init(&self, node: &str) {
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("127.0.0.1:{port}");
-        self.kith(node, &["init", "--name", node, "--lend", "20G", "--listen", &listen, "--household", node]).ok();
+        self.kith(node, &["init", "--name", node, "--lend", "20G", "--listen", &listen, "--household", node])
+            .ok();
     }
     /// Start a node's daemon and wait until it answers.
     pub fn start(&mut self, node: &str) {
@@ -159,7 +160,11 @@ impl Lab {
                 assert!(status.success(), "{node} ended with {status}\n{}", self.log_tail(node));
                 return;
             }
-            assert!(start.elapsed() < Duration::from_secs(30), "{node} does not end\n{}", self.log_tail(node));
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "{node} does not end\n{}",
+                self.log_tail(node)
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -210,7 +215,8 @@ impl Drop for Lab {
         for name in std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten() {
             if name.file_name().to_string_lossy().starts_with("mnt-") {
                 let _ = Command::new("umount").arg("-l").arg(name.path()).stderr(Stdio::null()).status();
-                let _ = Command::new("fusermount3").arg("-uz").arg(name.path()).stderr(Stdio::null()).status();
+                let _ =
+                    Command::new("fusermount3").arg("-uz").arg(name.path()).stderr(Stdio::null()).status();
             }
         }
         if std::thread::panicking() && std::env::var_os("KITH_KEEP").is_some() {
@@ -255,6 +261,8 @@ pub fn same_tree(want: &BTreeMap<PathBuf, String>, got: &BTreeMap<PathBuf, Strin
             other => wrong.push(format!("{}: wanted {line}, got {other:?}", path.display())),
         }
     }
-    wrong.extend(got.keys().filter(|p| !want.contains_key(*p)).map(|p| format!("{}: not expected", p.display())));
+    wrong.extend(
+        got.keys().filter(|p| !want.contains_key(*p)).map(|p| format!("{}: not expected", p.display())),
+    );
     assert!(wrong.is_empty(), "{} differences, first: {:#?}", wrong.len(), &wrong[..wrong.len().min(5)]);
 }

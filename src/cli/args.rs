@@ -39,9 +39,7 @@ pub enum Verb {
     /// Mount a drive (default directory: ~/Kith)
     Mount(Mount),
     /// Unmount (uploads go on in the background)
-    Unmount {
-        dir: Option<PathBuf>,
-    },
+    Unmount { dir: Option<PathBuf> },
     /// Who holds what, and what is not safe yet; with PATH, of that file
     Status {
         path: Option<PathBuf>,

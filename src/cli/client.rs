@@ -14,9 +14,14 @@ pub fn ask(socket: &Path, request: &Request, mut progress: impl FnMut(&Progress)
     let mut stream =
         UnixStream::connect(socket).map_err(|e| say::no_daemon(format!("{}: {e}", socket.display())))?;
     let lost = |e: std::io::Error| {
-        Trouble::new("the daemon's answer was cut off", e, "see its log; 'kith status' tells whether it is still running")
+        Trouble::new(
+            "the daemon's answer was cut off",
+            e,
+            "see its log; 'kith status' tells whether it is still running",
+        )
     };
-    let mut text = serde_json::to_vec(request).map_err(|e| Trouble::new("request not sent", e, "report this as a bug"))?;
+    let mut text = serde_json::to_vec(request)
+        .map_err(|e| Trouble::new("request not sent", e, "report this as a bug"))?;
     text.push(b'\n');
     stream.write_all(&text).map_err(lost)?;
     let mut lines = BufReader::new(std::io::Read::take(stream, LINE_MAX));

@@ -9,8 +9,12 @@ use std::path::PathBuf;
 /// `NAME=DIR`.
 fn parse_mount(text: &str) -> Outcome<(String, PathBuf)> {
     text.split_once('=').map(|(name, dir)| (name.to_string(), PathBuf::from(dir))).ok_or_else(|| {
-        Trouble::new(format!("'{text}' says no mount"), "NAME=DIR is expected", "for example --mount family=/srv/kith")
-            .exit(Exit::Usage)
+        Trouble::new(
+            format!("'{text}' says no mount"),
+            "NAME=DIR is expected",
+            "for example --mount family=/srv/kith",
+        )
+        .exit(Exit::Usage)
     })
 }
 

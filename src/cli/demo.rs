@@ -26,7 +26,8 @@ struct Stage {
 
 fn base(home: Option<&Path>) -> Outcome<PathBuf> {
     if let Some(dir) = home {
-        return std::path::absolute(dir).map_err(|e| Trouble::new("no place for the demo", e, "give another --home"));
+        return std::path::absolute(dir)
+            .map_err(|e| Trouble::new("no place for the demo", e, "give another --home"));
     }
     let home = Home::find(None)
         .ok_or_else(|| Trouble::new("no place for the demo", "HOME is not set", "use --home DIR"))?;
@@ -36,13 +37,19 @@ fn base(home: Option<&Path>) -> Outcome<PathBuf> {
 fn prepare(base: &Path, fresh: bool) -> Outcome<()> {
     let marker = base.join(MARKER);
     let trouble = |e: std::io::Error| {
-        Trouble::new(format!("cannot prepare {}", base.display()), e, "check its owner and room, or use --home DIR")
+        Trouble::new(
+            format!("cannot prepare {}", base.display()),
+            e,
+            "check its owner and room, or use --home DIR",
+        )
     };
     std::fs::create_dir_all(base).map_err(trouble)?;
     // Only a directory that was made for this is ever marked, and only a marked one removed.
     let empty = base.read_dir().map_err(trouble)?.next().is_none();
     if !empty && !marker.exists() {
-        return Err(trouble(std::io::Error::other("it has files in it and is not a demo's directory, so it is left alone")));
+        return Err(trouble(std::io::Error::other(
+            "it has files in it and is not a demo's directory, so it is left alone",
+        )));
     }
     if fresh {
         std::fs::remove_dir_all(base).map_err(trouble)?;
@@ -73,7 +80,8 @@ impl Stage {
             .friends
             .iter()
             .map(|friend| {
-                let held = report.friends.iter().find(|f| f.name == friend.name).map_or(0, |f| f.holds_for_us);
+                let held =
+                    report.friends.iter().find(|f| f.name == friend.name).map_or(0, |f| f.holds_for_us);
                 let state = friend.process.as_ref().map_or("off".into(), |p| format!("on, pid {}", p.pid()));
                 format!("  {:8} {state:16} holds {} for you", friend.name, say::size(held))
             })
@@ -91,7 +99,6 @@ impl Stage {
         }
         lines
     }
-
 }
 
 /// Draw over the previous view on a terminal; elsewhere print only what changed.
@@ -150,7 +157,9 @@ pub fn demo(home: Option<&Path>, args: &Demo) -> Outcome<()> {
     let base = base(home)?;
     prepare(&base, args.fresh)?;
     let dir = match &args.dir {
-        Some(dir) => std::path::absolute(dir).map_err(|e| Trouble::new("bad directory", e, "give another"))?,
+        Some(dir) => {
+            std::path::absolute(dir).map_err(|e| Trouble::new("bad directory", e, "give another"))?
+        }
         None => super::mount::default_dir()?,
     };
     println!("Starting {} friends on this machine ...", args.friends);

@@ -27,7 +27,8 @@ pub fn invite(cx: &Context, args: &Invite) -> Outcome<()> {
         answer @ Line::Ticket { .. } => cx.print(&answer, |a| {
             if let Line::Ticket { ticket, .. } = a {
                 let hours = args.valid / 3600;
-                let time = if hours > 0 { format!("{hours} h") } else { format!("{} min", args.valid.div_ceil(60)) };
+                let time =
+                    if hours > 0 { format!("{hours} h") } else { format!("{} min", args.valid.div_ceil(60)) };
                 eprintln!("Good once, for {time}. Give it to your guest over a channel you trust; there:");
                 println!("kith join {ticket}");
             }

@@ -12,7 +12,11 @@ pub fn join(cx: &Context, args: &Join) -> Outcome<()> {
             if let Line::Joined { friend, drives } = a {
                 println!("You and {} are friends now.", say::escaped(friend));
                 for drive in drives {
-                    println!("Drive '{}' is yours to mount: kith mount --drive {}", say::escaped(drive), say::escaped(drive));
+                    println!(
+                        "Drive '{}' is yours to mount: kith mount --drive {}",
+                        say::escaped(drive),
+                        say::escaped(drive)
+                    );
                 }
             }
         }),

@@ -7,8 +7,8 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 
 const NAMES: [&str; 20] = [
-    "anna", "ben", "carla", "dmitri", "esra", "femi", "greta", "hiro", "ines", "jonas", "kemal", "lucia", "mei",
-    "noah", "olga", "pavel", "quinn", "rosa", "sami", "tara",
+    "anna", "ben", "carla", "dmitri", "esra", "femi", "greta", "hiro", "ines", "jonas", "kemal", "lucia",
+    "mei", "noah", "olga", "pavel", "quinn", "rosa", "sami", "tara",
 ];
 /// What each friend lends the others here.
 const LEND: &str = "20G";
@@ -39,7 +39,10 @@ fn node(base: &Path, name: &str) -> Outcome<NodeProcess> {
     let dir = base.join(name);
     if !Home::below(&dir).config().exists() {
         let listen = format!("127.0.0.1:{}", free_port()?);
-        node_process::run(&dir, &["init", "--name", name, "--lend", LEND, "--listen", &listen, "--household", name])?;
+        node_process::run(
+            &dir,
+            &["init", "--name", name, "--lend", LEND, "--listen", &listen, "--household", name],
+        )?;
     }
     NodeProcess::start(name, &dir)
 }
@@ -112,7 +115,11 @@ impl LocalGrid {
     /// Switch a friend on or off.
     pub fn switch(&mut self, name: &str, on: bool) -> Outcome<()> {
         let Some(friend) = self.friends.iter_mut().find(|f| f.name == name) else {
-            return Err(Trouble::new(format!("no friend called {name}"), "the name is not in the list", "type: status"));
+            return Err(Trouble::new(
+                format!("no friend called {name}"),
+                "the name is not in the list",
+                "type: status",
+            ));
         };
         match (on, friend.process.take()) {
             (true, None) => friend.process = Some(NodeProcess::start(name, &friend.dir)?),

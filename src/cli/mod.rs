@@ -53,14 +53,16 @@ impl Context {
                 "make it one with 'kith init', or look around with 'kith demo'",
             ));
         }
-        let words = if crate::daemon::setup::needs_passphrase(&self.home)? { Some(passphrase(false)?) } else { None };
+        let words =
+            if crate::daemon::setup::needs_passphrase(&self.home)? { Some(passphrase(false)?) } else { None };
         node_process::ensure(self.option.as_deref(), &self.home, words.as_deref())
     }
     /// Print one JSON line, or what `people` prints.
     fn print<T: serde::Serialize>(&self, value: &T, people: impl FnOnce(&T)) -> Outcome<()> {
         if self.json {
-            let text = serde_json::to_string(value)
-                .map_err(|e| Trouble::new("the answer cannot be printed as JSON", e, "report this as a bug"))?;
+            let text = serde_json::to_string(value).map_err(|e| {
+                Trouble::new("the answer cannot be printed as JSON", e, "report this as a bug")
+            })?;
             println!("{text}");
         } else {
             people(value);
@@ -80,7 +82,9 @@ fn unexpected(line: Line) -> Trouble {
 
 /// A passphrase from the terminal (asked without showing it), else the first line of standard input.
 fn passphrase(new: bool) -> Outcome<String> {
-    let trouble = |e: std::io::Error| Trouble::new("no passphrase", e, "type it, or give it as the first line of standard input");
+    let trouble = |e: std::io::Error| {
+        Trouble::new("no passphrase", e, "type it, or give it as the first line of standard input")
+    };
     let words = if std::io::stdin().is_terminal() {
         let first = say::ask_hidden("Passphrase: ").map_err(trouble)?;
         if new && say::ask_hidden("Again: ").map_err(trouble)? != first {
@@ -107,7 +111,8 @@ fn run(cli: Cli) -> Outcome<()> {
         return demo::demo(cli.home.as_deref(), demo);
     }
     let home = Home::find(cli.home.as_deref()).ok_or_else(|| {
-        Trouble::new("no place for kith's files", "neither HOME nor XDG_DATA_HOME is set", "use --home DIR").exit(Exit::Usage)
+        Trouble::new("no place for kith's files", "neither HOME nor XDG_DATA_HOME is set", "use --home DIR")
+            .exit(Exit::Usage)
     })?;
     let cx = Context { option: cli.home, home, json: cli.json };
     match cli.verb {

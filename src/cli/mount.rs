@@ -8,14 +8,14 @@ use std::process::ExitCode;
 
 /// `~/Kith`: below the home directory file managers show it in their sidebar.
 pub fn default_dir() -> Outcome<PathBuf> {
-    std::env::var_os("HOME")
-        .filter(|h| !h.is_empty())
-        .map(|h| PathBuf::from(h).join("Kith"))
-        .ok_or_else(|| Trouble::new("no directory to mount at", "HOME is not set", "name one: kith mount DIR"))
+    std::env::var_os("HOME").filter(|h| !h.is_empty()).map(|h| PathBuf::from(h).join("Kith")).ok_or_else(
+        || Trouble::new("no directory to mount at", "HOME is not set", "name one: kith mount DIR"),
+    )
 }
 
 fn absolute(dir: PathBuf) -> Outcome<PathBuf> {
-    std::path::absolute(&dir).map_err(|e| Trouble::new(format!("{} is not a directory", dir.display()), e, "name another"))
+    std::path::absolute(&dir)
+        .map_err(|e| Trouble::new(format!("{} is not a directory", dir.display()), e, "name another"))
 }
 
 pub fn mount(cx: &Context, args: &Mount) -> Outcome<()> {

@@ -31,7 +31,13 @@ fn program() -> Outcome<PathBuf> {
 }
 
 fn log_file(home: &Home) -> Outcome<File> {
-    let trouble = |e| Trouble::new(format!("cannot write {}", home.log().display()), e, "check the directory's owner and room");
+    let trouble = |e| {
+        Trouble::new(
+            format!("cannot write {}", home.log().display()),
+            e,
+            "check the directory's owner and room",
+        )
+    };
     std::fs::create_dir_all(&home.state).map_err(trouble)?;
     OpenOptions::new().create(true).append(true).open(home.log()).map_err(trouble)
 }
@@ -70,7 +76,9 @@ impl NodeProcess {
             // Its own group: a Ctrl-C at the terminal is for the parent, which ends it in order.
             .process_group(0)
             .spawn()
-            .map_err(|e| Trouble::new(format!("cannot start {name}"), e, "check memory and process limits"))?;
+            .map_err(|e| {
+                Trouble::new(format!("cannot start {name}"), e, "check memory and process limits")
+            })?;
         let mut node = NodeProcess { name: name.into(), home, dir: dir.into(), child };
         node.wait_ready()?;
         Ok(node)
@@ -160,8 +168,9 @@ pub fn ensure(option: Option<&Path>, home: &Home, passphrase: Option<&str>) -> O
         .spawn()
         .map_err(|e| Trouble::new("cannot start the daemon", e, "start it by hand: kith daemon"))?;
     if let (Some(words), Some(mut pipe)) = (passphrase, child.stdin.take()) {
-        writeln!(pipe, "{words}")
-            .map_err(|e| Trouble::new("cannot hand the passphrase to the daemon", e, "start it by hand: kith daemon"))?;
+        writeln!(pipe, "{words}").map_err(|e| {
+            Trouble::new("cannot hand the passphrase to the daemon", e, "start it by hand: kith daemon")
+        })?;
     }
     wait_answer(home, || child.try_wait().ok().flatten().map(|s| s.to_string()))
 }

@@ -8,13 +8,16 @@ use std::process::ExitCode;
 pub fn trouble(t: &Trouble) -> ExitCode {
     let mut err = std::io::stderr().lock();
     // A closed stderr leaves the exit code as the answer.
-    let _ = writeln!(err, "kith: {}\n  why: {}\n  do:  {}", escaped(&t.what), escaped(&t.why), escaped(&t.fix));
+    let _ =
+        writeln!(err, "kith: {}\n  why: {}\n  do:  {}", escaped(&t.what), escaped(&t.why), escaped(&t.fix));
     ExitCode::from(t.exit as u8)
 }
 
 /// Text from elsewhere, safe on a terminal: control characters are shown, not obeyed.
 pub fn escaped(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { format!("\\x{:02x}", c as u32) } else { c.to_string() }).collect()
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' { format!("\\x{:02x}", c as u32) } else { c.to_string() })
+        .collect()
 }
 
 /// Bytes for people: 1.5 MB. Decimal units, as disks are sold.
@@ -26,14 +29,19 @@ pub fn size(bytes: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if unit == 0 || value >= 99.5 { format!("{value:.0} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 || value >= 99.5 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// A size as people type it: `50G`, `1.5TB`, `200 MB`, `4096`, `2GiB`.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..split].parse().map_err(|_| format!("'{text}' is not a size; try 50G or 200MB"))?;
+    let number: f64 =
+        text[..split].parse().map_err(|_| format!("'{text}' is not a size; try 50G or 200MB"))?;
     let unit = text[split..].trim().to_ascii_lowercase();
     let factor = match unit.as_str() {
         "" | "b" => 1.0,
@@ -48,14 +56,19 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         _ => return Err(format!("'{unit}' is not a unit of size; try k, M, G, T")),
     };
     let bytes = number * factor;
-    if bytes.is_finite() && (0.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err(format!("'{text}' is out of range")) }
+    if bytes.is_finite() && (0.0..1e18).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err(format!("'{text}' is out of range"))
+    }
 }
 
 /// A time as people type it: `90`, `30s`, `10m`, `2h`.
 pub fn parse_seconds(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..split].parse().map_err(|_| format!("'{text}' is not a time; try 30s, 10m or 2h"))?;
+    let number: u64 =
+        text[..split].parse().map_err(|_| format!("'{text}' is not a time; try 30s, 10m or 2h"))?;
     let factor = match &text[split..] {
         "" | "s" => 1,
         "m" | "min" => 60,
@@ -130,8 +143,12 @@ pub fn ask_hidden(question: &str) -> std::io::Result<String> {
 
 /// No daemon answers.
 pub fn no_daemon(why: impl ToString) -> Trouble {
-    Trouble::new("kith is not running here", why, "start it with 'kith daemon' (or 'systemctl --user start kith')")
-        .exit(Exit::NoDaemon)
+    Trouble::new(
+        "kith is not running here",
+        why,
+        "start it with 'kith daemon' (or 'systemctl --user start kith')",
+    )
+    .exit(Exit::NoDaemon)
 }
 
 #[cfg(test)]

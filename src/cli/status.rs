@@ -6,12 +6,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 fn people(r: &Report) {
-    println!("{} lends {} ({} used), {} friends", say::escaped(&r.name), say::size(r.lends), say::size(r.lent_used), r.friends.len());
+    println!(
+        "{} lends {} ({} used), {} friends",
+        say::escaped(&r.name),
+        say::size(r.lends),
+        say::size(r.lent_used),
+        r.friends.len()
+    );
     r.friends.iter().for_each(|f| println!("{}", friend::line(f)));
     for d in &r.drives {
         let at = d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
         println!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
-        println!("  any {} of {} shares restore a file; once safe, any {} homes may vanish", d.k, d.n, d.margin);
+        println!(
+            "  any {} of {} shares restore a file; once safe, any {} homes may vanish",
+            d.k, d.n, d.margin
+        );
         if d.waiting_files > 0 {
             println!("  {} files ({}) not yet safe", d.waiting_files, say::size(d.waiting_bytes));
         }
@@ -26,7 +35,12 @@ fn people(r: &Report) {
 }
 
 fn path_people(p: &PathReport) {
-    println!("{}: {}, {}", say::escaped(&p.path.to_string_lossy()), say::size(p.size), say::escaped(&p.state));
+    println!(
+        "{}: {}, {}",
+        say::escaped(&p.path.to_string_lossy()),
+        say::size(p.size),
+        say::escaped(&p.state)
+    );
     if !p.holders.is_empty() {
         println!("  held by {}", say::escaped(&p.holders.join(", ")));
     }
@@ -34,7 +48,11 @@ fn path_people(p: &PathReport) {
 
 pub fn status(cx: &Context, path: Option<PathBuf>, watch: bool) -> Outcome<()> {
     let path = path
-        .map(|p| std::path::absolute(&p).map_err(|e| Trouble::new(format!("no status of {}", p.display()), e, "give a path inside a mount")))
+        .map(|p| {
+            std::path::absolute(&p).map_err(|e| {
+                Trouble::new(format!("no status of {}", p.display()), e, "give a path inside a mount")
+            })
+        })
         .transpose()?;
     loop {
         match cx.ask(&Request::Status { path: path.clone() })? {

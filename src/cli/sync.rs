@@ -9,7 +9,9 @@ pub fn sync(cx: &Context, args: &Sync) -> Outcome<()> {
         .path
         .as_ref()
         .map(|p| {
-            std::path::absolute(p).map_err(|e| Trouble::new(format!("cannot sync {}", p.display()), e, "give a path inside a mount"))
+            std::path::absolute(p).map_err(|e| {
+                Trouble::new(format!("cannot sync {}", p.display()), e, "give a path inside a mount")
+            })
         })
         .transpose()?;
     let mut bar = say::Bar::new();

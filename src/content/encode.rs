@@ -83,11 +83,24 @@ impl PackEncoder {
     /// Several shares in one pass over the pack, better for the cache than one by one. Each
     /// unit is coded, sealed and hashed while it is in the cache.
     pub fn shares(&self, wanted: &[(u16, &HolderStream)]) -> Result<Vec<SealedShare>, CodingError> {
+        self.shares_with(wanted, &mut Vec::new())
+    }
+
+    /// As [`shares`](Self::shares), into buffers from `pool` while it has any (put back
+    /// [`SealedShare::bytes`] when they are sent: fresh memory costs about as much as coding).
+    pub fn shares_with(
+        &self,
+        wanted: &[(u16, &HolderStream)],
+        pool: &mut Vec<Vec<u8>>,
+    ) -> Result<Vec<SealedShare>, CodingError> {
         let share_len = self.layout.share_len() as usize;
         let mut work = Vec::with_capacity(wanted.len());
         for &(number, stream) in wanted {
             let code = self.code(number)?;
-            work.push((number, stream, code, vec![0; share_len], ShareHasher::new()));
+            // What an old buffer holds is overwritten whole.
+            let mut bytes = pool.pop().unwrap_or_default();
+            bytes.resize(share_len, 0);
+            work.push((number, stream, code, bytes, ShareHasher::new()));
         }
         for row in 0..self.layout.rows() {
             let range = self.layout.row_range(row);

@@ -36,7 +36,11 @@ impl Config {
             )
         })?;
         serde_json::from_str(&text).map_err(|e| {
-            Trouble::new(format!("the settings in {} are not understood", path.display()), e, "mend the file by hand")
+            Trouble::new(
+                format!("the settings in {} are not understood", path.display()),
+                e,
+                "mend the file by hand",
+            )
         })
     }
 
@@ -44,8 +48,13 @@ impl Config {
         let path = home.config();
         let text = serde_json::to_string_pretty(self)
             .map_err(|e| Trouble::new("settings not written", e, "report this as a bug"))?;
-        std::fs::write(&path, text + "\n")
-            .map_err(|e| Trouble::new(format!("cannot write {}", path.display()), e, "check the directory's owner and room"))
+        std::fs::write(&path, text + "\n").map_err(|e| {
+            Trouble::new(
+                format!("cannot write {}", path.display()),
+                e,
+                "check the directory's owner and room",
+            )
+        })
     }
 
     pub fn coding(&self) -> Option<Coding> {

@@ -31,7 +31,11 @@ pub trait Control: Send + Sync + 'static {
 pub fn bind(home: &Home) -> Outcome<UnixListener> {
     let path = home.socket();
     let trouble = |e: std::io::Error| {
-        Trouble::new(format!("cannot listen on {}", path.display()), e, "check the directory's owner, or use a shorter --home")
+        Trouble::new(
+            format!("cannot listen on {}", path.display()),
+            e,
+            "check the directory's owner, or use a shorter --home",
+        )
     };
     std::fs::create_dir_all(&home.runtime).map_err(trouble)?;
     std::fs::set_permissions(&home.runtime, std::fs::Permissions::from_mode(0o700)).map_err(trouble)?;
@@ -75,7 +79,8 @@ fn permitted(stream: &UnixStream) -> std::io::Result<bool> {
 
 async fn one(mut stream: UnixStream, control: Arc<impl Control>) -> std::io::Result<()> {
     if !permitted(&stream)? {
-        let line = Line::Failed(Trouble::new("not permitted", "another user's node", "ask as the user who runs it"));
+        let line =
+            Line::Failed(Trouble::new("not permitted", "another user's node", "ask as the user who runs it"));
         return send(&mut stream, &line).await;
     }
     let (read, mut write) = stream.split();
@@ -84,7 +89,11 @@ async fn one(mut stream: UnixStream, control: Arc<impl Control>) -> std::io::Res
     let request = match serde_json::from_str::<Request>(&text) {
         Ok(request) => request,
         Err(e) => {
-            let t = Trouble::new("the request was not understood", e, "the command and the daemon may be of different versions");
+            let t = Trouble::new(
+                "the request was not understood",
+                e,
+                "the command and the daemon may be of different versions",
+            );
             return send(&mut write, &Line::Failed(t)).await;
         }
     };

@@ -30,7 +30,11 @@ fn power_of(role: &str) -> Outcome<Power> {
         "reader" => Ok(Power::Read),
         "helper" => Ok(Power::Repair),
         "auditor" => Ok(Power::Verify),
-        other => Err(Trouble::new(format!("'{other}' is not a role"), "unknown word", "one of: admin, writer, reader, helper, auditor")),
+        other => Err(Trouble::new(
+            format!("'{other}' is not a role"),
+            "unknown word",
+            "one of: admin, writer, reader, helper, auditor",
+        )),
     }
 }
 
@@ -60,7 +64,11 @@ impl Node {
     async fn open_drive(&self, id: DriveId, secrets: DriveSecrets, admin: Vec<Signed>) -> Outcome<NodeDrive> {
         let what = || format!("drive '{}' does not open", secrets.label);
         if secrets.power < Power::Read {
-            return Err(Trouble::new(what(), format!("power to {} shows no names", secrets.power), "ask for a reader's capability"));
+            return Err(Trouble::new(
+                what(),
+                format!("power to {} shows no names", secrets.power),
+                "ask for a reader's capability",
+            ));
         }
         let setup = DriveSetup {
             world: self.world.clone(),
@@ -74,9 +82,9 @@ impl Node {
             grid: Arc::new(RealGrid(self.grid.clone())),
             options: DriveOptions::default(),
         };
-        let drive = Drive::open(setup).await.map_err(|e| {
-            Trouble::new(what(), e, "see the log; nothing was thrown away")
-        })?;
+        let drive = Drive::open(setup)
+            .await
+            .map_err(|e| Trouble::new(what(), e, "see the log; nothing was thrown away"))?;
         let opened = NodeDrive { name: secrets.label.clone(), power: secrets.power, drive };
         self.open.lock().insert(id, opened.clone());
         Ok(opened)
@@ -85,7 +93,11 @@ impl Node {
     fn check_new_name(&self, name: &str) -> Outcome<()> {
         check_label(name)?;
         if self.keyring.read(|k| k.drives.values().any(|d| d.label == name)) {
-            return Err(Trouble::new(format!("drive '{name}' was not made"), "there is one of that name here", "choose another name"));
+            return Err(Trouble::new(
+                format!("drive '{name}' was not made"),
+                "there is one of that name here",
+                "choose another name",
+            ));
         }
         Ok(())
     }
@@ -111,9 +123,15 @@ impl Node {
         let certificate = self.own_certificate()?;
         let consent = writer.consent(&log.drive(), &self.id());
         let sharing = self.keyring.read(|k| k.sharing_key().public());
-        let own =
-            Enrolment::of_device(&log, Power::Admin, &certificate, sharing, Some((writer.public(), &consent)), None)
-                .map_err(|e| failed(e.to_string()))?;
+        let own = Enrolment::of_device(
+            &log,
+            Power::Admin,
+            &certificate,
+            sharing,
+            Some((writer.public(), &consent)),
+            None,
+        )
+        .map_err(|e| failed(e.to_string()))?;
         let one_time = self.one_time_key();
         log.admit(&admin, &own, &drive_keys, &one_time).map_err(|e| failed(e.to_string()))?;
         let secrets = DriveSecrets {
@@ -135,8 +153,9 @@ impl Node {
     }
 
     fn own_certificate(&self) -> Outcome<Certificate> {
-        Certificate::verify_undated(&self.roster.me().certificate)
-            .map_err(|e| Trouble::new("this device's certificate is not sound", e, "restore the keys from a backup"))
+        Certificate::verify_undated(&self.roster.me().certificate).map_err(|e| {
+            Trouble::new("this device's certificate is not sound", e, "restore the keys from a backup")
+        })
     }
 
     /// Let a joiner into a drive (its ticket has been burned already).
@@ -147,7 +166,8 @@ impl Node {
         joiner: &Certificate,
         wish: Option<&Enrol>,
     ) -> Result<JoinedDrive, String> {
-        let secrets = self.keyring.read(|k| k.drives.get(&id).cloned()).ok_or("the drive is not here any more")?;
+        let secrets =
+            self.keyring.read(|k| k.drives.get(&id).cloned()).ok_or("the drive is not here any more")?;
         let open = self.drive(&id).ok_or("the drive is not open")?;
         let admin = secrets.admin_key().ok_or("this device is not an admin of the drive")?;
         let wish = wish.ok_or("the guest did not say which writer key is its own")?;
@@ -168,7 +188,12 @@ impl Node {
         } else {
             String::new()
         };
-        Ok(JoinedDrive { drive: id, label: secrets.label.clone(), admin: open.drive.admin_records(), capability })
+        Ok(JoinedDrive {
+            drive: id,
+            label: secrets.label.clone(),
+            admin: open.drive.admin_records(),
+            capability,
+        })
     }
 
     /// `kith invite`.
@@ -185,7 +210,11 @@ impl Node {
         for drive in drives {
             let d = self.find_drive(Some(drive))?;
             if d.power != Power::Admin {
-                return Err(Trouble::new(format!("nobody was invited to '{drive}'"), "only an admin of the drive can let others in", "ask the one who made it"));
+                return Err(Trouble::new(
+                    format!("nobody was invited to '{drive}'"),
+                    "only an admin of the drive can let others in",
+                    "ask the one who made it",
+                ));
             }
             invited.push((d.drive.id(), power, d.name.chars().take(LABEL_MAX / 4).collect()));
         }
@@ -205,9 +234,9 @@ impl Node {
     /// `kith join TICKET`.
     pub async fn join(self: &Arc<Self>, ticket: &str, grant: Option<u64>) -> Outcome<Line> {
         let _one_at_a_time = self.changing.lock().await;
-        let ticket: Ticket = ticket
-            .parse()
-            .map_err(|e| Trouble::new("the ticket cannot be used", e, "copy it again, whole; or ask for a new one"))?;
+        let ticket: Ticket = ticket.parse().map_err(|e| {
+            Trouble::new("the ticket cannot be used", e, "copy it again, whole; or ask for a new one")
+        })?;
         let wishes: Vec<(Invited, Seed, [u8; 16])> = ticket
             .drives
             .iter()
@@ -218,14 +247,24 @@ impl Node {
             .roster
             .join(&self.endpoint, &ticket, grant.unwrap_or(self.config.grant), enrol)
             .await
-            .map_err(|e| Trouble::new("you did not join", e, "check that your friend's machine is on; a used or expired ticket must be made anew"))?;
+            .map_err(|e| {
+                Trouble::new(
+                    "you did not join",
+                    e,
+                    "check that your friend's machine is on; a used or expired ticket must be made anew",
+                )
+            })?;
         self.endpoint.set_addrs(joined.inviter.node, joined.inviter.addrs.clone());
         self.endpoint.keep(joined.inviter.node);
         let mut names = Vec::new();
         for handed in joined.drives {
             let wish = wishes.iter().find(|(d, ..)| d.drive == handed.drive);
             let (invited, seed, incarnation) = wish.ok_or_else(|| {
-                Trouble::new("a drive was not taken", "it was handed over without being named in the ticket", "ask your friend")
+                Trouble::new(
+                    "a drive was not taken",
+                    "it was handed over without being named in the ticket",
+                    "ask your friend",
+                )
             })?;
             let writer = WriterSecrets { seed: seed.clone(), incarnation: *incarnation };
             names.push(self.take_drive(handed, invited.power, writer).await?);
@@ -243,14 +282,23 @@ impl Node {
     }
 
     /// A drive handed over at joining: keys out of its admin log, into the keyring, open.
-    async fn take_drive(self: &Arc<Self>, handed: JoinedDrive, power: Power, writer: WriterSecrets) -> Outcome<String> {
+    async fn take_drive(
+        self: &Arc<Self>,
+        handed: JoinedDrive,
+        power: Power,
+        writer: WriterSecrets,
+    ) -> Outcome<String> {
         let label = self.free_name(&handed.label);
-        let bad = |e: String| Trouble::new(format!("drive '{label}' was not taken"), e, "ask your friend to invite you again");
+        let bad = |e: String| {
+            Trouble::new(format!("drive '{label}' was not taken"), e, "ask your friend to invite you again")
+        };
         let log = AdminLog::load(&handed.drive, &handed.admin).map_err(|e| bad(e.to_string()))?;
         let (person, sharing) = self.keyring.read(|k| (k.person.id, k.sharing_key()));
         let unlocked = log.unlock_member(&person, &sharing).map_err(|e| bad(e.to_string()))?;
         let admin = match power {
-            Power::Admin => handed.capability.parse::<Capability>().ok().and_then(|c| c.admin_key()).map(|k| k.seed()),
+            Power::Admin => {
+                handed.capability.parse::<Capability>().ok().and_then(|c| c.admin_key()).map(|k| k.seed())
+            }
             _ => None,
         };
         let key = unlocked.level(unlocked.epoch()).map_err(|e| bad(e.to_string()))?;
@@ -308,15 +356,21 @@ impl Node {
     /// `kith drive open`: the admin log comes from friends that hold the drive.
     pub async fn open_capability(self: &Arc<Self>, text: &str, name: Option<String>) -> Outcome<Line> {
         let _one_at_a_time = self.changing.lock().await;
-        let capability: Capability =
-            text.parse().map_err(|e| Trouble::new("the capability cannot be used", e, "copy it again, whole"))?;
+        let capability: Capability = text
+            .parse()
+            .map_err(|e| Trouble::new("the capability cannot be used", e, "copy it again, whole"))?;
         let id = capability.drive();
         if let Some(known) = self.keyring.read(|k| k.drives.get(&id).map(|d| d.label.clone())) {
-            return Err(Trouble::new("nothing was opened", format!("that drive is here already, as '{known}'"), "mount it: kith mount --drive NAME"));
+            return Err(Trouble::new(
+                "nothing was opened",
+                format!("that drive is here already, as '{known}'"),
+                "mount it: kith mount --drive NAME",
+            ));
         }
         let log = self.fetch_admin_log(&capability).await?;
         let bad = |e: String| Trouble::new("the capability cannot be used", e, "ask for a new one");
-        let unlocked = log.unlock(capability.epoch(), capability.key().clone()).map_err(|e| bad(e.to_string()))?;
+        let unlocked =
+            log.unlock(capability.epoch(), capability.key().clone()).map_err(|e| bad(e.to_string()))?;
         let sealed_name = unlocked
             .entry_key(keys::Epoch::FIRST)
             .ok()

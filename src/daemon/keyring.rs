@@ -38,13 +38,19 @@ pub struct Keyring {
 }
 
 fn trouble(dir: &Path, e: impl ToString) -> Trouble {
-    Trouble::new(format!("the keys in {} cannot be used", dir.display()), e, "check the directory's owner and room; restore it from a backup if it is damaged")
+    Trouble::new(
+        format!("the keys in {} cannot be used", dir.display()),
+        e,
+        "check the directory's owner and room; restore it from a backup if it is damaged",
+    )
 }
 
 fn refused(e: KeystoreError) -> Trouble {
     let fix = match e {
         KeystoreError::WrongPassphrase => "try again",
-        KeystoreError::NeedsPassphrase => "give it: kith daemon --passphrase-stdin (the first line of standard input)",
+        KeystoreError::NeedsPassphrase => {
+            "give it: kith daemon --passphrase-stdin (the first line of standard input)"
+        }
         KeystoreError::NeedsFileKey => "start without --passphrase-stdin",
         _ => "restore the state directory from a backup",
     };
@@ -87,7 +93,12 @@ pub async fn exists(world: &World, home: &Home) -> Outcome<bool> {
 
 impl Keyring {
     /// Seal and store the keys of a new node.
-    pub async fn create(world: &World, home: &Home, store: Keystore, passphrase: Option<&str>) -> Outcome<Keyring> {
+    pub async fn create(
+        world: &World,
+        home: &Home,
+        store: Keystore,
+        passphrase: Option<&str>,
+    ) -> Outcome<Keyring> {
         let opener = match passphrase {
             Some(words) => Opener::Passphrase(Zeroizing::new(words.to_string())),
             None => Opener::File(make_file_key(world, home)?),
@@ -141,7 +152,8 @@ impl Keyring {
     async fn save(&self) -> Outcome<()> {
         let _one_at_a_time = self.saving.lock().await;
         let store = self.read(Keystore::clone);
-        let bytes = store.seal(self.opener.unlock(), Argon2Cost::DEFAULT, self.world.random()).map_err(refused)?;
+        let bytes =
+            store.seal(self.opener.unlock(), Argon2Cost::DEFAULT, self.world.random()).map_err(refused)?;
         self.file.store(&bytes).await.map(|_| ()).map_err(|e| {
             Trouble::new("the changed keys could not be stored", e, "make room on the disk and try again")
         })

@@ -34,7 +34,9 @@ fn trouble(dir: &Path, e: &MountError) -> Trouble {
         MountError::NotEmpty(_) => "choose an empty directory, or use --nonempty to hide what is there",
         MountError::NoFuse => "load the kernel's FUSE module, or run kith without mounting",
         MountError::NoHelper => "install the package fuse3, or run as root",
-        MountError::Helper { .. } => "see the helper's words; --allow-other needs user_allow_other in /etc/fuse.conf",
+        MountError::Helper { .. } => {
+            "see the helper's words; --allow-other needs user_allow_other in /etc/fuse.conf"
+        }
         MountError::AlreadyMounted { .. } => "use it there, or unmount it first: kith unmount DIR",
         _ => "choose another directory",
     };
@@ -43,11 +45,21 @@ fn trouble(dir: &Path, e: &MountError) -> Trouble {
 
 impl Mounts {
     /// Mount a drive and wait until the kernel answers.
-    pub async fn mount(&self, drive: Arc<Drive>, name: &str, dir: &Path, options: MountOptions) -> Outcome<()> {
+    pub async fn mount(
+        &self,
+        drive: Arc<Drive>,
+        name: &str,
+        dir: &Path,
+        options: MountOptions,
+    ) -> Outcome<()> {
         let id = drive.id();
         if let Some(there) = self.inside.lock().get(dir) {
             let why = format!("'{}' is mounted there", there.name);
-            return Err(Trouble::new(format!("cannot mount at {}", dir.display()), why, "use it, or unmount it first: kith unmount DIR"));
+            return Err(Trouble::new(
+                format!("cannot mount at {}", dir.display()),
+                why,
+                "use it, or unmount it first: kith unmount DIR",
+            ));
         }
         let (at, label) = (dir.to_path_buf(), name.to_string());
         let runtime = tokio::runtime::Handle::current();
@@ -99,7 +111,11 @@ impl Mounts {
                 Ok(Err(e)) => e.to_string(),
                 Err(e) => e.to_string(),
             };
-            result = Err(Trouble::new(format!("{} is not unmounted", dir.display()), failed, "close the programs that use it"));
+            result = Err(Trouble::new(
+                format!("{} is not unmounted", dir.display()),
+                failed,
+                "close the programs that use it",
+            ));
         }
         result
     }

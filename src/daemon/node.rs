@@ -172,8 +172,8 @@ impl Node {
     pub async fn limit_friend(&self, name: &str, bytes: u64) -> Outcome<()> {
         let what = || format!("the limit of '{name}' was not changed");
         let member = self.roster.members().into_iter().find(|m| self.roster.name_of(&m.node) == name);
-        let member =
-            member.ok_or_else(|| Trouble::new(what(), "no friend has that name", "kith friend list shows them"))?;
+        let member = member
+            .ok_or_else(|| Trouble::new(what(), "no friend has that name", "kith friend list shows them"))?;
         let grant = self
             .roster
             .give(member.person, bytes)
@@ -195,13 +195,23 @@ impl Node {
         let names = || drives.iter().map(|d| d.name.clone()).collect::<Vec<_>>().join(", ");
         match name {
             Some(name) => drives.iter().find(|d| d.name == name).cloned().ok_or_else(|| {
-                Trouble::new(format!("no drive called '{name}' here"), format!("there are: {}", names()), "kith drive create NAME makes one")
+                Trouble::new(
+                    format!("no drive called '{name}' here"),
+                    format!("there are: {}", names()),
+                    "kith drive create NAME makes one",
+                )
             }),
             None if drives.len() == 1 => Ok(drives[0].clone()),
-            None if drives.is_empty() => {
-                Err(Trouble::new("there is no drive here", "none was created or opened", "kith drive create NAME makes one"))
-            }
-            None => Err(Trouble::new("which drive?", format!("there are several: {}", names()), "say which: --drive NAME")),
+            None if drives.is_empty() => Err(Trouble::new(
+                "there is no drive here",
+                "none was created or opened",
+                "kith drive create NAME makes one",
+            )),
+            None => Err(Trouble::new(
+                "which drive?",
+                format!("there are several: {}", names()),
+                "say which: --drive NAME",
+            )),
         }
     }
 }

@@ -35,7 +35,9 @@ fn lock(home: &Home) -> Outcome<File> {
         std::fs::create_dir_all(&home.state)?;
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)
     };
-    let file = open().map_err(|e| Trouble::new(format!("cannot open {}", path.display()), e, "check the directory's owner"))?;
+    let file = open().map_err(|e| {
+        Trouble::new(format!("cannot open {}", path.display()), e, "check the directory's owner")
+    })?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
         Trouble::new(
             "the daemon does not start",
@@ -66,7 +68,13 @@ pub fn run(home: &Home, options: RunOptions) -> Outcome<()> {
         tracing::warn!("core files stay possible: {e}");
     }
     let _lock = lock(home)?;
-    crate::content::check_cpu().map_err(|e| Trouble::new("kith does not run on this processor", e, "build it with --no-default-features --features mount"))?;
+    crate::content::check_cpu().map_err(|e| {
+        Trouble::new(
+            "kith does not run on this processor",
+            e,
+            "build it with --no-default-features --features mount",
+        )
+    })?;
     let config = Config::load(home)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,6 +1,8 @@
 //! Answers to what the control socket asks.
 
-use super::api::{DriveReport, Exit, Line, Outcome, PathReport, Progress, Report, Request, SCHEMA, Trouble, Until};
+use super::api::{
+    DriveReport, Exit, Line, Outcome, PathReport, Progress, Report, Request, SCHEMA, Trouble, Until,
+};
 use super::control::{Control, ProgressSender};
 use super::mounts::{MountOptions, Mounts};
 use super::node::{Node, NodeDrive};
@@ -68,15 +70,21 @@ impl Runner {
             }
             Request::Join { ticket, grant } => node.join(&ticket, grant).await,
             Request::Friends => Ok(Line::Friends { friends: node.friends() }),
-            Request::FriendLimit { friend, bytes } => node.limit_friend(&friend, bytes).await.map(|()| Line::Done),
+            Request::FriendLimit { friend, bytes } => {
+                node.limit_friend(&friend, bytes).await.map(|()| Line::Done)
+            }
             Request::DriveCreate { name } => node.create_drive(&name).await.map(|_| Line::Done),
             Request::DriveList => Ok(Line::Drives { drives: self.drive_lines() }),
             Request::DriveShow { name, power } => node.capability(&name, &power).await,
             Request::DriveOpen { capability, name } => node.open_capability(&capability, name).await,
             Request::Mount { drive, dir, read_only, allow_other, nonempty } => {
                 let drive = node.find_drive(drive.as_deref())?;
-                let options =
-                    MountOptions { read_only, allow_other, over_non_empty: nonempty, ..MountOptions::default() };
+                let options = MountOptions {
+                    read_only,
+                    allow_other,
+                    over_non_empty: nonempty,
+                    ..MountOptions::default()
+                };
                 self.mounts.sweep();
                 self.mounts.mount(drive.drive.clone(), &drive.name, &dir, options).await?;
                 Ok(Line::Mounted { dir, drive: drive.name })
@@ -148,7 +156,11 @@ impl Runner {
     /// The drive and the inode a path lies at.
     fn locate(&self, path: &Path) -> Outcome<(NodeDrive, u64)> {
         let nowhere = |why: String| {
-            Trouble::new(format!("{} is not found", path.display()), why, "give a path inside a mount; kith status lists the mounts")
+            Trouble::new(
+                format!("{} is not found", path.display()),
+                why,
+                "give a path inside a mount; kith status lists the mounts",
+            )
         };
         let (drive, inside) =
             self.mounts.find(path).ok_or_else(|| nowhere("it lies in no mount of this node".into()))?;
@@ -215,7 +227,8 @@ fn progress_of(d: &NodeDrive) -> Progress {
 /// Wait for one drive (or what lies below one inode of it); says the state in the end.
 async fn wait(d: &NodeDrive, ino: u64, until: Until, timeout: Duration) -> Outcome<String> {
     let failed = |e: crate::drive::Error| {
-        Trouble::new(format!("'{}' is not synced", d.name), e, "see the log and kith status").exit(Exit::AtRisk)
+        Trouble::new(format!("'{}' is not synced", d.name), e, "see the log and kith status")
+            .exit(Exit::AtRisk)
     };
     d.drive.sync_inode(ino).await.map_err(failed)?;
     let level = match until {

@@ -46,9 +46,7 @@ impl NodeService {
             }
             Request::GrantGive { grant } => match self.roster.take_grant(&peer.node, &grant).await {
                 Ok(()) => responder.send(&Response::Done).await,
-                Err(e) => {
-                    responder.send(&self.roster.refusal(Reason::NoGrant, &e.to_string())).await
-                }
+                Err(e) => responder.send(&self.roster.refusal(Reason::NoGrant, &e.to_string())).await,
             },
             request if Holder::answers(&request) => {
                 let reply = self.holder.serve(&Caller::from(&peer), request, &mut body).await;
@@ -61,9 +59,7 @@ impl NodeService {
                     }
                 }
             }
-            _ => {
-                responder.send(&self.roster.refusal(Reason::Unknown, "this node does not do that")).await
-            }
+            _ => responder.send(&self.roster.refusal(Reason::Unknown, "this node does not do that")).await,
         }
     }
 }

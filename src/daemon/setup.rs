@@ -66,7 +66,11 @@ pub fn init(home: &Home, new: &NewNode) -> Outcome<Config> {
     let world = real_world();
     block_on(async {
         let fail = |e: std::io::Error| {
-            Trouble::new(format!("cannot make {}", home.state.display()), e, "check its owner and room, or use --home DIR")
+            Trouble::new(
+                format!("cannot make {}", home.state.display()),
+                e,
+                "check its owner and room, or use --home DIR",
+            )
         };
         world.disk.create_dir_all(&home.state).map_err(fail)?;
         if home.config().exists() || keyring::exists(&world, home).await? {

@@ -8,8 +8,8 @@ use crate::keys::{Certificate, DriveId, NodeId, Power, Signed};
 use crate::ledger::{CHAIN_MAX, grant_hash};
 use crate::net::{BoxFuture, Endpoint, PeerInfo};
 use crate::wire::{
-    Enrol, Invited, JOIN_EXPORTER, JoinAnswer, JoinRequest, JoinedDrive, Member, Reason, Refusal, Request, Response,
-    TICKET_ADDRS_MAX, TICKET_VERSION, Ticket, check_join_mac, join_mac,
+    Enrol, Invited, JOIN_EXPORTER, JoinAnswer, JoinRequest, JoinedDrive, Member, Reason, Refusal, Request,
+    Response, TICKET_ADDRS_MAX, TICKET_VERSION, Ticket, check_join_mac, join_mac,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -122,7 +122,9 @@ impl Roster {
         let joiner = Certificate::verify_for(&request.certificate, &peer.node, self.today())
             .map_err(|e| malformed(e.to_string()))?;
         let member = open_member(&request.member)
-            .filter(|m| m.node == joiner.node && m.person == joiner.person && m.signing_key == joiner.signing_key)
+            .filter(|m| {
+                m.node == joiner.node && m.person == joiner.person && m.signing_key == joiner.signing_key
+            })
             .ok_or_else(|| malformed("the member record does not fit the certificate".into()))?;
         let now = self.world().now_ms() / 1000;
         let burned = self.tickets(|t| t.burn(id, now)).await.map_err(internal)?;
@@ -164,17 +166,28 @@ impl Roster {
         wishes: Vec<Enrol>,
     ) -> Result<Joined, GridError> {
         if ticket.inviter == self.me().node {
-            return Err(GridError::Ticket("the ticket is one of this node's own: give it to a friend".into()));
+            return Err(GridError::Ticket(
+                "the ticket is one of this node's own: give it to a friend".into(),
+            ));
         }
         if ticket.expires <= self.world().now_ms() / 1000 {
             return Err(GridError::Ticket("the ticket has expired: ask for a new one".into()));
         }
-        let own = self.own_record().ok_or_else(|| GridError::Other("this node has no record of itself".into()))?;
-        let request =
-            JoinRequest { certificate: self.me().certificate.clone(), member: own, grants: Vec::new(), enrol: wishes };
+        let own =
+            self.own_record().ok_or_else(|| GridError::Other("this node has no record of itself".into()))?;
+        let request = JoinRequest {
+            certificate: self.me().certificate.clone(),
+            member: own,
+            grants: Vec::new(),
+            enrol: wishes,
+        };
         let body = request.to_bytes();
         let (id, secret) = (ticket.id(), ticket.secret);
-        let make = move |exporter: &[u8; 32]| Request::Join { ticket: id, mac: join_mac(&secret, exporter, &body), body };
+        let make = move |exporter: &[u8; 32]| Request::Join {
+            ticket: id,
+            mac: join_mac(&secret, exporter, &body),
+            body,
+        };
         let label = || ticket.addrs.first().map_or_else(|| ticket.inviter.short(), ToString::to_string);
         let (response, exporter) = endpoint
             .join(ticket.inviter, &ticket.addrs, make, JOIN_MAX_TIME)
@@ -185,11 +198,17 @@ impl Roster {
             Response::Refusal { refusal } => return Err(refused(&refusal)),
             _ => return Err(GridError::Ticket("the inviter answered something else".into())),
         };
-        let answer = JoinAnswer::open(&sealed, &secret, &exporter).map_err(|e| GridError::Ticket(e.to_string()))?;
+        let answer =
+            JoinAnswer::open(&sealed, &secret, &exporter).map_err(|e| GridError::Ticket(e.to_string()))?;
         self.take_answer(ticket, answer, lends).await
     }
 
-    async fn take_answer(&self, ticket: &Ticket, answer: JoinAnswer, lends: u64) -> Result<Joined, GridError> {
+    async fn take_answer(
+        &self,
+        ticket: &Ticket,
+        answer: JoinAnswer,
+        lends: u64,
+    ) -> Result<Joined, GridError> {
         let bad = |why: String| GridError::Ticket(format!("the inviter's answer is not sound: {why}"));
         let inviter = Certificate::verify_for(&answer.certificate, &ticket.inviter, self.today())
             .map_err(|e| bad(e.to_string()))?;
@@ -216,7 +235,9 @@ fn ticket_words(reason: Reason) -> &'static str {
 fn refused(signed: &Signed) -> GridError {
     let words = match signed.peek::<Refusal>() {
         Ok(r) => match r.reason {
-            Reason::TicketUsed | Reason::TicketExpired | Reason::TicketUnknown => ticket_words(r.reason).to_string(),
+            Reason::TicketUsed | Reason::TicketExpired | Reason::TicketUnknown => {
+                ticket_words(r.reason).to_string()
+            }
             reason => format!("{reason:?}: {}", r.detail),
         },
         Err(e) => e.to_string(),
@@ -294,10 +315,10 @@ async fn tell(roster: Arc<Roster>, endpoint: Endpoint, node: NodeId) {
         Err(e) => tracing::debug!("roster to {}: {e}", roster.name_of(&node)),
     }
     let Some(member) = roster.member(&node) else { return };
-    if let Some(grant) = roster.given_signed(&member.person) {
-        if let Err(e) = peer.request(&Request::GrantGive { grant }, priority, DEADLINE).await {
-            tracing::debug!("grant to {}: {e}", roster.name_of(&node));
-        }
+    if let Some(grant) = roster.given_signed(&member.person)
+        && let Err(e) = peer.request(&Request::GrantGive { grant }, priority, DEADLINE).await
+    {
+        tracing::debug!("grant to {}: {e}", roster.name_of(&node));
     }
 }
 

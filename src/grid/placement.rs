@@ -38,11 +38,6 @@ pub struct Candidate {
     pub rtt_us: u64,
 }
 
-/// Distinct households among holders.
-pub fn households<'a>(candidates: impl IntoIterator<Item = &'a Candidate>) -> usize {
-    candidates.into_iter().map(|c| c.household).collect::<BTreeSet<_>>().len()
-}
-
 /// Candidates in the order in which they should be asked: online first, then those that
 /// never lied, have room, failed least and have most room left; ties are broken by a hash
 /// of the pack and the node, so that load spreads.

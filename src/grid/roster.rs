@@ -5,7 +5,7 @@
 
 use super::GridError;
 use super::tickets::{OpenTicket, Tickets};
-use crate::keys::{Certificate, DriveId, Hash, LocalKey, NodeId, PersonId, PersonKey, Signed, SigningKey};
+use crate::keys::{Certificate, Hash, LocalKey, NodeId, PersonId, PersonKey, Signed, SigningKey};
 use crate::ledger::{CHAIN_MAX, day_of, grant_hash};
 use crate::net::{Admission, Policy};
 use crate::store::SealedFile;
@@ -148,7 +148,8 @@ impl Roster {
             for signed in records.iter().take(ROSTER_MAX) {
                 let Some(member) = open_member(signed) else { continue };
                 let known = state.members.get(&member.node).and_then(known_member);
-                let newer = known.as_ref().is_none_or(|k| k.person == member.person && member.serial > k.serial);
+                let newer =
+                    known.as_ref().is_none_or(|k| k.person == member.person && member.serial > k.serial);
                 let room = known.is_some() || state.members.len() < ROSTER_MAX;
                 if member.node != self.me.node && newer && room {
                     state.members.insert(member.node, signed.clone());
@@ -206,7 +207,8 @@ impl Roster {
     /// Keep a chain that allows this person to use a holder. A chain straight from the
     /// holder's owner replaces a delegated one, a later serial an earlier.
     pub async fn keep_chain(&self, holder: NodeId, chain: Vec<Signed>) -> Result<(), GridError> {
-        let refused = |why: &str| GridError::Other(format!("a grant at {} is worth nothing: {why}", holder.short()));
+        let refused =
+            |why: &str| GridError::Other(format!("a grant at {} is worth nothing: {why}", holder.short()));
         let grants: Vec<Grant> = chain.iter().filter_map(open_grant).collect();
         let last = grants.last().ok_or_else(|| refused("it cannot be read"))?;
         if grants.len() != chain.len() || grants.len() > CHAIN_MAX {
@@ -217,7 +219,8 @@ impl Roster {
         }
         {
             let mut state = self.state.lock();
-            let known: Vec<Grant> = state.held.get(&holder).into_iter().flatten().filter_map(open_grant).collect();
+            let known: Vec<Grant> =
+                state.held.get(&holder).into_iter().flatten().filter_map(open_grant).collect();
             let better = match known.last() {
                 None => true,
                 Some(k) if grants.len() == known.len() => last.serial > k.serial,
@@ -266,7 +269,8 @@ impl Roster {
             self.state.lock().held.iter().map(|(n, c)| (*n, c.clone())).collect();
         let mut out = Vec::new();
         for (holder, chain) in held {
-            let Some((parent, parent_grant)) = chain.last().and_then(|s| open_grant(s).map(|g| (s, g))) else {
+            let Some((parent, parent_grant)) = chain.last().and_then(|s| open_grant(s).map(|g| (s, g)))
+            else {
                 continue;
             };
             if holder == *except || !parent_grant.delegable || chain.len() >= CHAIN_MAX {
@@ -289,7 +293,8 @@ impl Roster {
 
     fn sign_grant(&self, grant: &Grant) -> Result<Signed, GridError> {
         let root = self.me.root.as_ref();
-        let root = root.ok_or_else(|| GridError::Other("the person's root key is not on this device".into()))?;
+        let root =
+            root.ok_or_else(|| GridError::Other("the person's root key is not on this device".into()))?;
         Ok(Signed::record(root.signing(), grant))
     }
 
@@ -320,7 +325,11 @@ impl Roster {
     pub(super) async fn save(&self) -> Result<(), GridError> {
         let _one_at_a_time = self.saving.lock().await;
         let bytes = crate::wire::encode(&*self.state.lock());
-        self.file.store(&bytes).await.map(|_| ()).map_err(|e| GridError::State { path: ROSTER.into(), why: e.to_string() })
+        self.file
+            .store(&bytes)
+            .await
+            .map(|_| ())
+            .map_err(|e| GridError::State { path: ROSTER.into(), why: e.to_string() })
     }
 }
 
@@ -358,6 +367,3 @@ impl Policy for Roster {
         (member.person == certificate.person).then_some(member.person)
     }
 }
-
-/// A drive named in an invitation.
-pub type InvitedDrive = (DriveId, crate::keys::Power, String);

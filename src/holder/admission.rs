@@ -72,7 +72,13 @@ impl Holder {
         let mut chain = verify_chain(&shown, &node, &owner, &account, self.today(), &signed_by_person)
             .map_err(|e| Box::new(self.refuse(Reason::NoGrant, account, e.to_string())))?;
         if let Some(root) = chain.grants.first_mut() {
-            let state = self.state.lock();
+            let mut state = self.state.lock();
+            if state.given.get(&root.subject).is_none_or(|(_, known)| known.serial < root.serial)
+                && let Some(signed) = shown.first()
+            {
+                // Given by this owner, perhaps on another device: known from now on.
+                drop(state.record(&self.log, super::state::Event::Given(signed.clone())));
+            }
             if let Some((_, latest)) = state.given.get(&root.subject)
                 && latest.serial > root.serial
             {

@@ -8,6 +8,7 @@
 
 mod admission;
 mod body;
+mod drive_logs;
 mod get;
 mod leases;
 mod logs;
@@ -18,10 +19,10 @@ mod shares;
 mod state;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use body::{Body, Caller, Reply};
-pub use logs::{CheckEntry, CheckedEntry};
+pub use drive_logs::{CheckEntry, CheckedEntry};
 pub use records::{Place, RecordError, RecordFile, Scan};
 pub use shares::{HEAD_LEN, SHARE_MAGIC, ShareError, ShareHead};
 pub use state::HolderStatus;
@@ -30,7 +31,7 @@ use crate::keys::{DriveId, Hash, NodeId, PersonId, Record, Signed, SigningKey};
 use crate::ledger::{DiskFacts, LeaseKey, Policy, day_of};
 use crate::wire::{self, Day, Reason, Refusal, Response};
 use crate::world::{Places, World};
-use logs::DriveLogs;
+use drive_logs::DriveLogs;
 use parking_lot::Mutex;
 use put::Publisher;
 use shares::ShareFiles;

@@ -213,7 +213,7 @@ impl Inner {
             return Err(failed.clone());
         }
         let error = |what, e: io::Error| RecordError { file: self.path.clone(), what, why: e.to_string() };
-        let bytes: Vec<u8> = batch.iter().flat_map(|w| w.framed.iter().copied()).collect();
+        let bytes = batch.iter().map(|w| w.framed.as_slice()).collect::<Vec<_>>().concat();
         // A write that failed leaves the end where it was: the next one goes over it.
         self.file.write_at(&bytes, writing.end).map_err(|e| error("write", e))?;
         if let Err(e) = self.file.sync() {

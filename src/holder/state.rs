@@ -272,7 +272,7 @@ const COMPACTED: &str = "leases.new";
 fn compact(world: &World, dir: &Path, events: &[Event]) -> Result<(), HolderError> {
     let (new, old) = (dir.join(COMPACTED), dir.join(LEASES_LOG));
     let (file, _) = RecordFile::open(world, &new, |_, _| {})?;
-    file.append_all_blocking(events.iter().map(|e| wire::encode(e)))?;
+    file.append_all_blocking(events.iter().map(wire::encode))?;
     world.disk.rename(&new, &old)?;
     world.disk.sync_dir(dir)?;
     Ok(())

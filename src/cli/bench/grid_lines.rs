@@ -105,12 +105,22 @@ fn upload_lines(m: &Mounted, bytes: u64, least: f64, row: &mut dyn FnMut(Row)) -
     let (speed, wire) = upload_speed(m, bytes, report.sent_bytes)?;
     let quinn = bare_quinn(n as usize, bytes * n as u64 / k.max(1) as u64)?;
     let user_limit = quinn * k as f64 / n.max(1) as f64;
-    row(Row::new(format!("upload to {n} loopback holders ({k} of {n}), user data"), speed, "MB/s", Target::AtLeast(least)));
+    row(Row::new(
+        format!("upload to {n} loopback holders ({k} of {n}), user data"),
+        speed,
+        "MB/s",
+        Target::AtLeast(least),
+    ));
     row(Row::new("limit: bare quinn, the same wire bytes, as user data", user_limit, "MB/s", Target::None));
     if n == 5 {
         row(Row::new("  upload, of bare quinn", speed / user_limit, "x", Target::AtLeast(0.45)));
     }
-    row(Row::new("  bytes on the wire, of n/k times the data", wire as f64 / (bytes as f64 * n as f64 / k.max(1) as f64), "x", Target::None));
+    row(Row::new(
+        "  bytes on the wire, of n/k times the data",
+        wire as f64 / (bytes as f64 * n as f64 / k.max(1) as f64),
+        "x",
+        Target::None,
+    ));
     Ok(())
 }
 

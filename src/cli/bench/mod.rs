@@ -11,8 +11,8 @@ mod scale_lines;
 mod stage_lines;
 mod village_lines;
 
-use crate::cli::args::Bench;
 use crate::cli::Context;
+use crate::cli::args::Bench;
 use crate::daemon::api::{Exit, Outcome, Trouble};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,11 @@ impl Ground {
 
 /// A measurement that could not be made.
 pub fn failed(what: impl AsRef<Path>, why: impl ToString) -> Trouble {
-    Trouble::new(format!("bench: {}", what.as_ref().display()), why, "check room and permissions, or choose another --dir")
+    Trouble::new(
+        format!("bench: {}", what.as_ref().display()),
+        why,
+        "check room and permissions, or choose another --dir",
+    )
 }
 
 type Group = fn(&Ground, &mut dyn FnMut(Row)) -> Outcome<()>;
@@ -109,8 +113,12 @@ const GROUPS: [(&str, Group); 5] = [
 pub fn bench(cx: &Context, args: &Bench) -> Outcome<()> {
     let known: Vec<&str> = GROUPS.iter().map(|(n, _)| *n).collect();
     if let Some(unknown) = args.which.iter().find(|w| !known.contains(&w.as_str())) {
-        return Err(Trouble::new(format!("no measurement called '{unknown}'"), "unknown name", format!("one of: {}", known.join(", ")))
-            .exit(Exit::Usage));
+        return Err(Trouble::new(
+            format!("no measurement called '{unknown}'"),
+            "unknown name",
+            format!("one of: {}", known.join(", ")),
+        )
+        .exit(Exit::Usage));
     }
     let base = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let dir = base.join(format!("kith-bench-{}", std::process::id()));
@@ -141,7 +149,10 @@ pub fn bench(cx: &Context, args: &Bench) -> Outcome<()> {
     result?;
     let missed = rows.iter().filter(|r| r.met() == Some(false)).count();
     if missed > 0 && !cx.json {
-        println!("{missed} of {} targets missed on this machine now", rows.iter().filter(|r| r.met().is_some()).count());
+        println!(
+            "{missed} of {} targets missed on this machine now",
+            rows.iter().filter(|r| r.met().is_some()).count()
+        );
     }
     Ok(())
 }

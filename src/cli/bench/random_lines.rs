@@ -51,7 +51,12 @@ pub fn run(ground: &Ground, m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<()
     m.sync(Until::Full)?;
     let sent = (m.sent()? - before) as f64;
     let floor = (1u64 << 20) as f64 * n / k;
-    row(Row::new("6 bytes changed in 100 MB: sent beyond 1 MiB x n/k", (sent - floor) / 1e3, "kB", Target::AtMost(100.0)));
+    row(Row::new(
+        "6 bytes changed in 100 MB: sent beyond 1 MiB x n/k",
+        (sent - floor) / 1e3,
+        "kB",
+        Target::AtMost(100.0),
+    ));
     row(Row::new("  sent in all", sent / 1e6, "MB", Target::None));
     Ok(())
 }

@@ -23,7 +23,12 @@ pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
         let path = dir.join(format!("file {i:06}"));
         std::fs::write(&path, format!("file number {i}\n")).map_err(|e| failed(&path, e))?;
     }
-    row(Row::new(format!("{files} files made"), files as f64 / start.elapsed().as_secs_f64(), "/s", Target::None));
+    row(Row::new(
+        format!("{files} files made"),
+        files as f64 / start.elapsed().as_secs_f64(),
+        "/s",
+        Target::None,
+    ));
     m.sync(Until::Published)?;
     let Mounted { grid, dir } = m;
     let busy = resident(grid.you.pid()).unwrap_or(0) as f64 / 1e6;
@@ -33,9 +38,20 @@ pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     grid.you.stop();
     let start = Instant::now();
     let you = NodeProcess::start("you", &you_dir)?;
-    you.ask(&Request::Mount { drive: Some(DRIVE.into()), dir: dir.clone(), read_only: false, allow_other: false, nonempty: false })?;
+    you.ask(&Request::Mount {
+        drive: Some(DRIVE.into()),
+        dir: dir.clone(),
+        read_only: false,
+        allow_other: false,
+        nonempty: false,
+    })?;
     let listed = std::fs::read_dir(&dir).map_err(|e| failed(&dir, e))?.count();
-    row(Row::new(format!("{files} files: start until the mount lists its root"), start.elapsed().as_secs_f64(), "s", Target::AtMost(2.0)));
+    row(Row::new(
+        format!("{files} files: start until the mount lists its root"),
+        start.elapsed().as_secs_f64(),
+        "s",
+        Target::AtMost(2.0),
+    ));
     if listed == 0 {
         return Err(failed(&dir, "the mount came up empty"));
     }
@@ -46,7 +62,12 @@ pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     }
     row(Row::new(format!("{seen} names listed"), start.elapsed().as_secs_f64(), "s", Target::None));
     let rested = resident(you.pid()).unwrap_or(0) as f64 / 1e6;
-    row(Row::new(format!("{files} files: resident after start and listing"), rested, "MB", Target::AtMost(120.0)));
+    row(Row::new(
+        format!("{files} files: resident after start and listing"),
+        rested,
+        "MB",
+        Target::AtMost(120.0),
+    ));
     you.stop();
     friends.into_iter().filter_map(|f| f.process).for_each(NodeProcess::stop);
     Ok(())

@@ -2,7 +2,9 @@
 
 use super::limits::noise;
 use super::{Ground, Row, Target, failed};
-use crate::content::{CHUNK_LEN, HolderStream, PackBuilder, PackEncoder, check_cpu, seal_chunk_into, stages};
+use crate::content::{
+    CHUNK_LEN, HolderStream, PackBuilder, PackEncoder, check_cpu, seal_chunk_into, stages::stages,
+};
 use crate::daemon::api::Outcome;
 use crate::keys::{DriveId, DriveKeys, Epoch, LevelKey, NodeId, Power};
 use std::time::{Duration, Instant};
@@ -14,8 +16,15 @@ const BATCHES: usize = 5;
 const K: u8 = 2;
 const N: u8 = 5;
 /// Stages that make up the way from plaintext to sealed shares, each once.
-const PIPELINE: [&str; 7] =
-    ["chunk id", "compress or copy", "page seal", "page hash", "erasure code", "holder seal", "share hash tree"];
+const PIPELINE: [&str; 7] = [
+    "chunk id",
+    "compress or copy",
+    "page seal",
+    "page hash",
+    "erasure code",
+    "holder seal",
+    "share hash tree",
+];
 
 fn bench_keys() -> DriveKeys {
     DriveKeys::new(DriveId([7; 32]), Epoch::FIRST, LevelKey::new(Power::Read, [9; 32]))
@@ -98,7 +107,12 @@ pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     let mut sum = 0.0;
     for mut stage in stages(&keys, &sample, K, N).map_err(|e| failed("stages", e))? {
         let took = seconds(|| stage.run());
-        row(Row::new(format!("stage: {}, per core", stage.name), stage.bytes as f64 / 1e6 / took, "MB/s", Target::None));
+        row(Row::new(
+            format!("stage: {}, per core", stage.name),
+            stage.bytes as f64 / 1e6 / took,
+            "MB/s",
+            Target::None,
+        ));
         if PIPELINE.contains(&stage.name) {
             sum += took / stage.user_bytes as f64;
         }

@@ -2,7 +2,7 @@
 
 use crate::holder::{Caller, CheckedEntry, Holder, HolderOptions, Reply};
 use crate::keys::{
-    DeviceKeys, DriveId, EntryHash, Epoch, Hash, LogId, NodeId, PersonId, PersonKey, Record, Seed, ShareId,
+    DeviceKeys, DriveId, EntryHash, Epoch, LogId, NodeId, PersonId, PersonKey, Record, Seed, ShareId,
     Signed, read_token_hash,
 };
 use crate::ledger::Policy;
@@ -51,7 +51,7 @@ pub(crate) fn world(disk: &SimDisk) -> (World, Arc<TestClock>) {
         rng: Arc::new(TestRng(Mutex::new(0))),
         disk: Arc::new(disk.clone()),
         net: Arc::new(RealNet),
-        indexes: Arc::new(MemIndexes::default()),
+        indexes: Arc::new(MemIndexes),
         blocking: Blocking::Inline,
     };
     (world, clock)
@@ -212,8 +212,4 @@ pub(crate) fn check_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry,
     let hash = EntryHash(signed.hash().0);
     let TestEntry { log, seq, previous, writer, .. } = entry;
     Ok(CheckedEntry { log, seq, previous, hash, epoch: Epoch::FIRST, writer })
-}
-
-pub(crate) fn zero() -> Hash {
-    Hash([0; 32])
 }

@@ -10,17 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A drive of one person with one writer.
-struct TestDrive {
-    log: AdminLog,
-    #[allow(dead_code)]
-    keys: DriveKeys,
-    writer: WriterKey,
+pub(crate) struct TestDrive {
+    pub log: AdminLog,
+    pub keys: DriveKeys,
+    pub writer: WriterKey,
 }
 
 const PARAMETERS: Parameters =
     Parameters { sealed_name: Vec::new(), retention_days: 30, release_delay_days: 7, park_after_days: 90 };
 
-fn drive(owner: &Someone) -> TestDrive {
+pub(crate) fn drive(owner: &Someone) -> TestDrive {
     let admin = owner.person.signing();
     let read = ReadKey::from_bytes([3; 32]);
     let (mut log, keys) = found_drive(admin, "family", PARAMETERS, [1; 32], read).unwrap();
@@ -42,7 +41,7 @@ fn drive(owner: &Someone) -> TestDrive {
 }
 
 impl TestDrive {
-    fn id(&self) -> DriveId {
+    pub fn id(&self) -> DriveId {
         self.log.drive()
     }
     fn open(&self, who: &Someone) -> Request {
@@ -56,7 +55,7 @@ impl TestDrive {
         }
     }
     /// `n` entries after a head, each of about `size` bytes.
-    fn entries(&self, after: (u64, EntryHash), n: u64, size: usize) -> Vec<Vec<u8>> {
+    pub fn entries(&self, after: (u64, EntryHash), n: u64, size: usize) -> Vec<Vec<u8>> {
         let mut previous = after.1;
         (1..=n)
             .map(|i| {
@@ -68,7 +67,8 @@ impl TestDrive {
     }
     fn entry(&self, log: LogId, seq: u64, previous: EntryHash, size: usize) -> (Vec<u8>, EntryHash) {
         let writer = self.writer.public();
-        let entry = TestEntry { drive: self.id(), writer, log, seq, previous, filling: vec![seq as u8; size] };
+        let entry =
+            TestEntry { drive: self.id(), writer, log, seq, previous, filling: vec![seq as u8; size] };
         let signed = Signed::record(self.writer.signing(), &entry);
         (encode(&signed), EntryHash(signed.hash().0))
     }
