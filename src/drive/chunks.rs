@@ -74,14 +74,14 @@ impl Shared {
         if pages.end > chunk.pages.len() || to > chunk.len {
             return Err(Error::Unreadable(format!("chunk {} is shorter than its file says", chunk.id)));
         }
-        if let Some(bytes) = self.from_memory(chunk, from, to) {
+        if let Some(bytes) = self.in_memory(chunk, from, to) {
             return Ok(bytes);
         }
         // One of those who want a chunk gets it, the others find it in memory.
         let gate = self.fetching.lock().entry(chunk.id).or_default().clone();
         let result = {
             let _one = gate.lock().await;
-            match self.from_memory(chunk, from, to) {
+            match self.in_memory(chunk, from, to) {
                 Some(bytes) => Ok(bytes),
                 None => self.load(chunk, from, to, whole).await,
             }
@@ -93,7 +93,7 @@ impl Shared {
         result
     }
 
-    fn from_memory(&self, chunk: &ChunkRef, from: u32, to: u32) -> Option<Bytes> {
+    fn in_memory(&self, chunk: &ChunkRef, from: u32, to: u32) -> Option<Bytes> {
         let mut cache = self.pages.lock();
         let pages = pages_of(from, to);
         let found: Vec<Bytes> =
@@ -148,11 +148,6 @@ impl Shared {
         }
     }
 
-    /// Whether all of a chunk is on this machine.
-    pub fn is_local(&self, id: &ChunkId) -> bool {
-        self.own.place(id).is_some() || self.cache.place(id).is_some()
-    }
-
     /// Sealed bytes from friends; a whole chunk is kept in the cache.
     async fn remote(&self, chunk: &ChunkRef, range: Range<u32>, whole: bool) -> Result<Bytes> {
         let places = self.view().chunk_places(&chunk.id).map_err(index_error)?;
@@ -201,7 +196,7 @@ impl Shared {
 }
 
 /// Whether fetched pages have the hashes that the content names.
-fn sound(chunk: &ChunkRef, range: &Range<u32>, bytes: &[u8]) -> bool {
+pub fn sound(chunk: &ChunkRef, range: &Range<u32>, bytes: &[u8]) -> bool {
     let mut at = 0u32;
     let mut rest = bytes;
     for page in &chunk.pages {

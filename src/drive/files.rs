@@ -1,7 +1,7 @@
 //! The live drive as a filesystem: [`Files`] over the parts.
 
 use super::api::*;
-use super::drive::Drive;
+use super::live_drive::Drive;
 use crate::tree::{Cursor, Kind};
 use bytes::Bytes;
 

@@ -17,6 +17,9 @@ use tokio::sync::{mpsc, watch};
 /// A boxed future, for traits that are used as objects.
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// News from several holders, and the names of those that did not answer.
+pub type Found = (Vec<News>, Vec<String>);
+
 /// The grid, as a drive sees it; the meaning of each call is that of [`Grid`]'s.
 pub trait DriveGrid: Send + Sync + 'static {
     fn open_drive(&self, drive: Arc<dyn DriveAccess>);
@@ -38,11 +41,7 @@ pub trait DriveGrid: Send + Sync + 'static {
         deadline: Duration,
     ) -> Boxed<Result<Vec<Bytes>, FetchError>>;
     fn append(&self, drive: DriveId, entries: Vec<Vec<u8>>) -> mpsc::Receiver<AppendEvent>;
-    fn fetch_since(
-        &self,
-        drive: DriveId,
-        deadline: Duration,
-    ) -> Boxed<Result<(Vec<News>, Vec<String>), GridError>>;
+    fn fetch_since(&self, drive: DriveId, deadline: Duration) -> Boxed<Result<Found, GridError>>;
     fn watch(&self, drive: DriveId) -> mpsc::Receiver<(NodeId, News)>;
     fn changes(&self) -> watch::Receiver<u64>;
     fn room(&self, drive: &DriveId) -> Room;
@@ -86,11 +85,7 @@ impl DriveGrid for RealGrid {
     fn append(&self, drive: DriveId, entries: Vec<Vec<u8>>) -> mpsc::Receiver<AppendEvent> {
         self.0.append(drive, entries)
     }
-    fn fetch_since(
-        &self,
-        drive: DriveId,
-        deadline: Duration,
-    ) -> Boxed<Result<(Vec<News>, Vec<String>), GridError>> {
+    fn fetch_since(&self, drive: DriveId, deadline: Duration) -> Boxed<Result<Found, GridError>> {
         let grid = self.0.clone();
         Box::pin(async move { grid.fetch_since(&drive, deadline).await })
     }

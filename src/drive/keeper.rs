@@ -111,7 +111,8 @@ impl Shared {
             let core = self.core.lock();
             let start = self.journal.status().last;
             for pending in core.pending.values() {
-                let record = Settled { op: pending.op.clone(), chunks: pending.chunks.clone() };
+                let record =
+                    Settled { op: pending.op.clone(), chunks: pending.chunks.clone(), replaces: None };
                 let bytes = records::encode(&record);
                 self.journal.append_urgent(records::PENDING, &[&bytes]).map_err(|e| self.fail(&e))?;
             }

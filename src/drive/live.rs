@@ -18,7 +18,7 @@ pub struct Live {
     pub state: Mutex<LiveState>,
     /// Held while a journal group is made, while content settles, and while a file is cut:
     /// each sees the others whole.
-    pub order: tokio::sync::Mutex<()>,
+    pub order: Arc<tokio::sync::Mutex<()>>,
     /// A seal ended.
     pub sealed: Notify,
     /// Opened nodes of the content tree.
@@ -52,6 +52,8 @@ pub struct LiveState {
     pub not_before: Duration,
     /// Nothing of it will be kept: it has no name and no handle.
     pub gone: bool,
+    /// Why it did not settle the last time.
+    pub settle_error: Option<Error>,
     /// Why the last seal failed.
     pub seal_error: Option<Error>,
 }
@@ -75,8 +77,9 @@ impl Live {
                 not_before: Duration::ZERO,
                 gone: false,
                 seal_error: None,
+                settle_error: None,
             }),
-            order: tokio::sync::Mutex::new(()),
+            order: Arc::default(),
             sealed: Notify::new(),
             nodes: Mutex::default(),
         }

@@ -1,28 +1,16 @@
 //! Metadata: answered from local state, at once.
 
-use super::api::{Attr, Caller, DirEntry, Error, FileKind, Ino, NodeKind, ROOT_INO, Result, SetAttr, StatFs};
+use super::api::{Attr, Caller, DirEntry, Error, Ino, NodeKind, ROOT_INO, Result, SetAttr, StatFs};
+use super::attrs::{SETGID, attr_change, without_suid};
 use super::live::Live;
 use super::shared::{Shared, index_error};
-use crate::content::CHUNK_LEN;
-use crate::tree::{
-    AttrChange, Attrs, Change, Cursor, Inode, Kind, NAME_MAX, ObjectId, OpId, Seen, View, is_name,
-};
+use crate::tree::{AttrChange, Attrs, Change, Cursor, Inode, Kind, NAME_MAX, ObjectId, Seen, View, is_name};
 use std::sync::Arc;
 
-const SETGID: u16 = 0o2000;
-const SETUID: u16 = 0o4000;
-const GROUP_EXEC: u16 = 0o010;
 /// Most names of one file.
 const LINKS_MAX: u32 = 65_000;
 /// Longest target of a symbolic link.
 const TARGET_MAX: usize = 4095;
-/// Longest name and value of an extended attribute, as the kernel has them.
-const XATTR_NAME_MAX: usize = 255;
-const XATTR_VALUE_MAX: usize = 64 << 10;
-/// Names below this are answered, not stored, and not listed.
-const OWN_XATTRS: &[u8] = b"user.kith.";
-const STATE_XATTR: &[u8] = b"user.kith.state";
-
 /// Whether a name may be given.
 fn check_name(name: &[u8]) -> Result<()> {
     if name.len() > NAME_MAX {
@@ -43,7 +31,7 @@ fn dir(view: View<'_>, ino: Ino) -> Result<Inode> {
     Ok(inode)
 }
 
-fn inode(view: View<'_>, ino: Ino) -> Result<Inode> {
+pub fn inode(view: View<'_>, ino: Ino) -> Result<Inode> {
     let object = view.by_ino(ino).map_err(index_error)?.ok_or(Error::Stale)?;
     view.inode(object).map_err(index_error)?.ok_or(Error::Stale)
 }
@@ -63,33 +51,6 @@ impl Shared {
             Some(live) => Seen { object: inode.object, version: live.state.lock().base },
             None => seen(inode),
         }
-    }
-
-    pub fn attr(&self, inode: &Inode) -> Attr {
-        let a = inode.attrs;
-        let mut attr = Attr {
-            ino: inode.ino,
-            kind: kind_of(&inode.kind),
-            size: inode.size,
-            blocks: inode.allocated.div_ceil(512),
-            mode: a.mode,
-            nlink: inode.nlink(),
-            uid: a.uid,
-            gid: a.gid,
-            rdev: if let Kind::Device { rdev, .. } = inode.kind { rdev } else { 0 },
-            atime: a.atime,
-            mtime: a.mtime,
-            ctime: a.ctime,
-            btime: a.btime,
-        };
-        if inode.is_dir() {
-            (attr.size, attr.blocks) = (4096, 8);
-        } else if inode.is_file()
-            && let Some(live) = self.live(inode.ino)
-        {
-            overlay(&mut attr, &live);
-        }
-        attr
     }
 
     fn attr_of(&self, object: ObjectId) -> Result<Attr> {
@@ -331,8 +292,9 @@ impl Shared {
     /// A name of an inode is gone: with the last one, and no handle, so is what was written.
     fn dropped(&self, inode: Option<Inode>) {
         let Some(inode) = inode else { return };
-        if let Some(live) = self.live(inode.ino) {
-            self.discard_if_gone(&live);
+        match self.live(inode.ino) {
+            Some(live) => self.discard_if_gone(&live),
+            None => self.cancel_gone(inode.object),
         }
     }
 
@@ -359,6 +321,7 @@ impl Shared {
             // Without the record the file is only replayed in vain.
             let _ = self.journal.append(super::records::DISCARDED, &super::records::encode(&live.object));
         }
+        self.cancel_gone(live.object);
     }
 
     /// All of setattr but the size.
@@ -391,63 +354,6 @@ impl Shared {
         self.change(|_| Ok(Change::SetAttrs { object: inode.object, change })).map(|_| ())
     }
 
-    pub fn meta_getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
-        if name == STATE_XATTR {
-            return Ok(self.file_state(ino)?.to_string().into_bytes());
-        }
-        if !storable(name) {
-            return Err(Error::NoAttr);
-        }
-        let object = self.object(ino)?;
-        self.view().xattr(object, name).map_err(index_error)?.ok_or(Error::NoAttr)
-    }
-
-    pub fn meta_setxattr(
-        &self,
-        ino: Ino,
-        name: &[u8],
-        value: &[u8],
-        create: bool,
-        replace: bool,
-    ) -> Result<()> {
-        check_xattr(name)?;
-        if value.len() > XATTR_VALUE_MAX {
-            return Err(Error::TooBig);
-        }
-        self.change(|view| {
-            let inode = inode(view, ino)?;
-            let there = view.xattr(inode.object, name).map_err(index_error)?.is_some();
-            match (there, create, replace) {
-                (true, true, _) => Err(Error::Exists),
-                (false, _, true) => Err(Error::NoAttr),
-                _ => Ok(Change::SetXattr {
-                    object: inode.object,
-                    name: name.to_vec(),
-                    value: Some(value.to_vec()),
-                }),
-            }
-        })
-        .map(|_| ())
-    }
-
-    pub fn meta_removexattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
-        check_xattr(name)?;
-        self.change(|view| {
-            let inode = inode(view, ino)?;
-            if view.xattr(inode.object, name).map_err(index_error)?.is_none() {
-                return Err(Error::NoAttr);
-            }
-            Ok(Change::SetXattr { object: inode.object, name: name.to_vec(), value: None })
-        })
-        .map(|_| ())
-    }
-
-    pub fn meta_listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
-        let object = self.object(ino)?;
-        let all = self.view().xattrs(object).map_err(index_error)?;
-        Ok(all.into_iter().map(|x| x.name).collect())
-    }
-
     pub fn meta_statfs(&self) -> Result<StatFs> {
         let room = self.grid.room(&self.drive);
         let totals = self.view().totals().map_err(index_error)?;
@@ -465,39 +371,6 @@ impl Shared {
     }
 }
 
-fn kind_of(kind: &Kind) -> FileKind {
-    match kind {
-        Kind::File => FileKind::File,
-        Kind::Dir => FileKind::Dir,
-        Kind::Symlink { .. } => FileKind::Symlink,
-        Kind::Fifo => FileKind::Fifo,
-        Kind::Socket => FileKind::Socket,
-        Kind::Device { block: true, .. } => FileKind::BlockDevice,
-        Kind::Device { block: false, .. } => FileKind::CharDevice,
-    }
-}
-
-/// What an inode in memory says differently.
-fn overlay(attr: &mut Attr, live: &Live) {
-    let state = live.state.lock();
-    attr.size = state.size();
-    if let Some(dirty) = &state.dirty {
-        attr.mtime = state.mtime;
-        attr.ctime = attr.ctime.max(state.mtime);
-        let written: u64 = dirty
-            .chunks
-            .iter()
-            .map(|(i, l)| l.valid().total().min(u64::from(dirty.chunk_len(*i)).next_multiple_of(512)))
-            .sum();
-        let base = (attr.blocks * 512).min(dirty.clip.next_multiple_of(CHUNK_LEN as u64));
-        let touched = dirty.chunks.len() as u64 * CHUNK_LEN as u64;
-        // What was written may lie over what was there: the larger of the two, not the sum.
-        let all =
-            if base > touched { base - touched + written.max(touched.min(base)) } else { base.max(written) };
-        attr.blocks = all.min(attr.size.next_multiple_of(4096)).div_ceil(512);
-    }
-}
-
 fn check_replace(moved: &Inode, there: &Inode, noreplace: bool) -> Result<()> {
     if noreplace {
         return Err(Error::Exists);
@@ -508,44 +381,4 @@ fn check_replace(moved: &Inode, there: &Inode, noreplace: bool) -> Result<()> {
         (true, true) if there.children > 0 => Err(Error::NotEmpty),
         _ => Ok(()),
     }
-}
-
-fn without_suid(mode: u16) -> u16 {
-    let mode = mode & !SETUID;
-    if mode & GROUP_EXEC != 0 { mode & !SETGID } else { mode }
-}
-
-fn attr_change(inode: &Inode, set: SetAttr, caller: Caller, now: i64) -> AttrChange {
-    let mut mode = set.mode.map(|m| m & 0o7777);
-    let owner_changes = set.uid.is_some() || set.gid.is_some();
-    if set.kill_suid || (owner_changes && mode.is_none() && inode.is_file() && caller.uid != 0) {
-        let killed = without_suid(mode.unwrap_or(inode.attrs.mode));
-        if mode.is_some() || killed != inode.attrs.mode {
-            mode = Some(killed);
-        }
-    }
-    AttrChange {
-        mode,
-        uid: set.uid,
-        gid: set.gid,
-        atime: set.atime,
-        mtime: set.mtime,
-        ctime: Some(set.ctime.unwrap_or(now)),
-    }
-}
-
-/// Attributes that are kept; others are answered as absent.
-fn storable(name: &[u8]) -> bool {
-    let kept = [&b"user."[..], b"trusted.", b"security."];
-    kept.iter().any(|p| name.starts_with(p)) && !name.starts_with(OWN_XATTRS)
-}
-
-fn check_xattr(name: &[u8]) -> Result<()> {
-    if name.len() > XATTR_NAME_MAX {
-        return Err(Error::Range);
-    }
-    if name.starts_with(OWN_XATTRS) {
-        return Err(Error::NotPermitted);
-    }
-    if storable(name) { Ok(()) } else { Err(Error::Unsupported) }
 }

@@ -3,14 +3,16 @@
 
 mod access;
 mod api;
+mod attrs;
+mod cancel;
 mod chunks;
 mod data;
 mod dirty;
-mod drive;
 mod files;
 mod friends;
 mod keeper;
 mod live;
+mod live_drive;
 mod merger;
 mod meta;
 mod packer;
@@ -22,16 +24,18 @@ mod replay;
 mod settle;
 mod setup;
 mod shared;
+mod start;
 mod state;
 mod status;
 mod uploads;
 mod write;
+mod xattr;
 
 #[cfg(test)]
 mod tests;
 
 pub use api::*;
-pub use drive::{Drive, WaitOutcome};
-pub use friends::{Boxed, DriveGrid, RealGrid};
+pub use friends::{Boxed, DriveGrid, Found, RealGrid};
+pub use live_drive::{Drive, WaitOutcome};
 pub use setup::{DriveOptions, DriveSetup, OpenError};
 pub use status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};

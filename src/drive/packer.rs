@@ -280,17 +280,18 @@ impl Shared {
             return;
         }
         let now = self.world.clock.monotonic();
-        let due: Vec<(PackId, Coding, Epoch, Vec<(ChunkId, u64)>)> = {
+        let due: Vec<PackIntent> = {
             let mut uploads = self.uploads.lock();
             let due = uploads.packs.values_mut();
             let due = due.filter(|p| !p.uploading && p.level() < Level::Full && p.not_before <= now);
             due.map(|p| {
                 p.uploading = true;
-                (p.intent.pack, p.intent.coding, p.intent.epoch, p.intent.chunks.clone())
+                p.intent.clone()
             })
             .collect()
         };
-        for (id, coding, epoch, chunks) in due {
+        for intent in due {
+            let PackIntent { pack: id, coding, epoch, chunks, .. } = intent;
             let Ok(turn) = turns.clone().acquire_owned().await else { return };
             match self.rebuild(&chunks, coding.k, epoch).await {
                 Ok(source) if source.pack() == id => {

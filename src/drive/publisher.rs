@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Entries that too few holders have are sent again after this, or when friends change.
 const AGAIN: Duration = Duration::from_secs(20);
+/// While something is pending, whether it may go is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
 /// Catalogue records in one entry: with their roots and places about 2.5 kB each.
 const RECORDS_MAX: usize = 96;
 
@@ -54,6 +56,8 @@ impl Shared {
                     self.resend();
                 }
                 () = tokio::time::sleep(AGAIN) => self.resend(),
+                // A new file without content is told of after a while.
+                () = tokio::time::sleep(LOOK), if !self.core.lock().pending.is_empty() => {}
             }
             tokio::time::sleep(self.options.publish_every).await;
             loop {
@@ -154,7 +158,10 @@ impl Shared {
             if let Change::Create { kind: crate::tree::Kind::File, .. } = &p.op.change {
                 let object = OpId { log: self.log, n: *n };
                 let first = waiting.get(&object).copied();
-                if first.unwrap_or_else(|| dirty.contains(&object)) {
+                let age = self.now().saturating_sub(p.op.time);
+                let new = (0..self.options.settle_quiet.as_nanos() as i64).contains(&age);
+                let waits = first.unwrap_or_else(|| new || dirty.contains(&object));
+                if waits {
                     out.insert(*n);
                 }
             }

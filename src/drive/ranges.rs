@@ -5,12 +5,6 @@
 pub struct Ranges(Vec<(u32, u32)>);
 
 impl Ranges {
-    /// One range, or none if it is empty.
-    pub fn one(from: u32, to: u32) -> Ranges {
-        let mut r = Ranges::default();
-        r.insert(from, to);
-        r
-    }
     /// From ranges in any order (as read from a journal).
     pub fn from_pairs(pairs: &[(u32, u32)]) -> Ranges {
         let mut r = Ranges::default();

@@ -29,7 +29,7 @@ pub const PACK: u8 = 8;
 pub const PLACED: u8 = 9;
 /// A pack needs no more attention: [`PackId`].
 pub const PACK_DONE: u8 = 10;
-/// A pending operation will never be published: its number.
+/// Pending operations that will never be published: their numbers.
 pub const CANCELLED: u8 = 11;
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub struct Settled {
     pub op: Operation,
     /// Chunks sealed for it, data and nodes, in the order of the file.
     pub chunks: Vec<ChunkId>,
+    /// A version that no friend has had, which this one takes the place of.
+    pub replaces: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

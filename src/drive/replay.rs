@@ -5,12 +5,11 @@ use super::dirty::{Dirty, Layer, Layers, SealedLayer};
 use super::ranges::Ranges;
 use super::records::{self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, decode};
 use super::shared::Pending;
-use crate::content::{CHUNK_LEN, Content, SharePlace};
-use crate::keys::{LogId, PackId};
+use crate::content::{CHUNK_LEN, SharePlace};
+use crate::keys::PackId;
 use crate::store::{Record, Segments};
-use crate::tree::{Change, ObjectId, OpId, Operation, TimeNs};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::tree::{Change, ObjectId, Operation, TimeNs};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A file that differs from its content.
 pub struct FileReplay {
@@ -19,36 +18,38 @@ pub struct FileReplay {
     pub mtime: TimeNs,
 }
 
-/// Parts of a group that has no commit yet.
+/// Parts of a group.
 enum Part {
     Data { offset: u64, bytes: Vec<u8> },
     Sealed(SealedPart),
 }
 
+/// What happened to a file that has not settled, in order.
+enum Step {
+    Group(Commit, Vec<Part>),
+    Mtime(TimeNs),
+}
+
 /// See the module.
 pub struct Replay {
-    log: LogId,
-    own: Segments,
     pub ops: BTreeMap<u64, Pending>,
-    pub files: BTreeMap<ObjectId, FileReplay>,
+    /// Cancelled: a compaction that was cut short may tell of them again.
+    gone: BTreeSet<u64>,
+    files: BTreeMap<ObjectId, Vec<Step>>,
     parts: BTreeMap<ObjectId, Vec<Part>>,
-    /// Files of which a group names a chunk that is not here: what follows is not usable.
-    broken: BTreeMap<ObjectId, ()>,
     pub packs: BTreeMap<PackId, (PackIntent, Vec<SharePlace>)>,
     pub next_n: u64,
     pub malformed: u64,
 }
 
 impl Replay {
-    /// `own` tells which sealed chunks are here.
-    pub fn new(log: LogId, own: Segments) -> Replay {
+    /// Nothing read yet.
+    pub fn new() -> Replay {
         Replay {
-            log,
-            own,
             ops: BTreeMap::new(),
+            gone: BTreeSet::new(),
             files: BTreeMap::new(),
             parts: BTreeMap::new(),
-            broken: BTreeMap::new(),
             packs: BTreeMap::new(),
             next_n: 1,
             malformed: 0,
@@ -99,7 +100,10 @@ impl Replay {
                 self.packs.remove(&decode::<PackId>(payload)?.0);
             }
             records::CANCELLED => {
-                self.ops.remove(&decode::<u64>(payload)?.0);
+                for n in decode::<Vec<u64>>(payload)?.0 {
+                    self.ops.remove(&n);
+                    self.gone.insert(n);
+                }
             }
             _ => return None,
         }
@@ -109,80 +113,99 @@ impl Replay {
     fn operation(&mut self, op: Operation) {
         if let Change::SetAttrs { object, change } = &op.change
             && let Some(mtime) = change.mtime
-            && let Some(file) = self.files.get_mut(object)
+            && let Some(steps) = self.files.get_mut(object)
         {
-            file.mtime = mtime;
+            steps.push(Step::Mtime(mtime));
         }
-        self.settled(Settled { op, chunks: Vec::new() });
+        self.settled(Settled { op, chunks: Vec::new(), replaces: None });
     }
 
     fn settled(&mut self, settled: Settled) {
         let n = settled.op.n;
         self.next_n = self.next_n.max(n + 1);
+        if let Some(old) = settled.replaces {
+            self.ops.remove(&old);
+            self.gone.insert(old);
+        }
+        if self.gone.contains(&n) {
+            return;
+        }
         self.ops.entry(n).or_insert(Pending { op: settled.op, chunks: settled.chunks });
     }
 
     fn discard(&mut self, object: ObjectId) {
         self.files.remove(&object);
         self.parts.remove(&object);
-        self.broken.remove(&object);
     }
 
     fn commit(&mut self, commit: Commit) {
-        let object = commit.object;
-        let parts = self.parts.remove(&object).unwrap_or_default();
-        if commit.base.is_some() {
-            self.broken.remove(&object);
-        }
-        let missing =
-            parts.iter().any(|p| matches!(p, Part::Sealed(s) if self.own.place(&s.chunk.id).is_none()));
-        if missing || self.broken.contains_key(&object) {
-            self.broken.insert(object, ());
-            return;
-        }
-        if let Some(base) = commit.base {
-            let dirty = Dirty::over(super::live::content_size(&base.content));
-            self.files.insert(object, FileReplay { base, dirty, mtime: commit.mtime });
-        }
-        let log = self.log;
-        let file = self.files.entry(object).or_insert_with(|| {
-            // The base was told in a group that was trimmed away: it can only be a new file.
-            debug_assert_eq!(object.log, log);
-            let base = Base { version: None, content: Content::Inline(Vec::new()) };
-            FileReplay { base, dirty: Dirty::over(0), mtime: commit.mtime }
-        });
-        if let Some(cut) = commit.cut {
-            file.dirty.size = u64::MAX;
-            file.dirty.truncate(cut);
-        }
-        for part in parts {
-            match part {
-                Part::Data { offset, bytes } => {
-                    file.dirty.write(offset, &bytes);
-                }
-                Part::Sealed(part) => put_sealed(&mut file.dirty, part),
-            }
-        }
-        file.dirty.size = commit.size;
-        file.mtime = commit.mtime;
+        let parts = self.parts.remove(&commit.object).unwrap_or_default();
+        self.files.entry(commit.object).or_default().push(Step::Group(commit, parts));
     }
 
-    /// The files, ready to live on.
-    pub fn take_files(&mut self) -> BTreeMap<ObjectId, FileReplay> {
-        let mut files = std::mem::take(&mut self.files);
-        for file in files.values_mut() {
+    /// The files, ready to live on. A power cut may have taken a chunk that a group names (the
+    /// two are not synced together): then the file is what it was before that group.
+    pub async fn take_files(&mut self, own: &Segments) -> BTreeMap<ObjectId, FileReplay> {
+        let mut files = BTreeMap::new();
+        for (object, steps) in std::mem::take(&mut self.files) {
+            let mut file = None;
+            for step in steps {
+                match step {
+                    Step::Mtime(mtime) => {
+                        file.iter_mut().for_each(|f: &mut FileReplay| f.mtime = mtime);
+                    }
+                    Step::Group(commit, parts) if whole(own, &parts).await => {
+                        apply(&mut file, commit, parts);
+                    }
+                    Step::Group(..) => break,
+                }
+            }
+            let Some(mut file) = file else { continue };
             let dirty = &mut file.dirty;
             dirty.trim();
             (dirty.cut_unjournaled, dirty.size_unjournaled) = (None, false);
             dirty.chunks.values_mut().for_each(|l| l.unjournaled = Ranges::default());
+            files.insert(object, file);
         }
         files
     }
+}
 
-    /// The objects' versions that the pending contents are.
-    pub fn version(&self, n: u64) -> OpId {
-        OpId { log: self.log, n }
+/// Whether all sealed chunks of a group are here and what they should be.
+async fn whole(own: &Segments, parts: &[Part]) -> bool {
+    for part in parts {
+        let Part::Sealed(part) = part else { continue };
+        let len = part.chunk.sealed_len() as u32;
+        let Ok(Some(bytes)) = own.read(&part.chunk.id, 0..len).await else { return false };
+        if !super::chunks::sound(&part.chunk, &(0..len), &bytes) {
+            return false;
+        }
     }
+    true
+}
+
+/// One group on top of the file as it was.
+fn apply(file: &mut Option<FileReplay>, commit: Commit, parts: Vec<Part>) {
+    if let Some(base) = commit.base {
+        let dirty = Dirty::over(super::live::content_size(&base.content));
+        *file = Some(FileReplay { base, dirty, mtime: commit.mtime });
+    }
+    // Without a base its first group was broken, or it was trimmed: nothing to stand on.
+    let Some(file) = file else { return };
+    if let Some(cut) = commit.cut {
+        file.dirty.size = u64::MAX;
+        file.dirty.truncate(cut);
+    }
+    for part in parts {
+        match part {
+            Part::Data { offset, bytes } => {
+                file.dirty.write(offset, &bytes);
+            }
+            Part::Sealed(part) => put_sealed(&mut file.dirty, part),
+        }
+    }
+    file.dirty.size = commit.size;
+    file.mtime = commit.mtime;
 }
 
 /// A sealed chunk holds all that was written to its chunk before.

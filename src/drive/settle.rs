@@ -1,7 +1,7 @@
 //! Content settles: what was written becomes a version of the file.
 
 use super::api::{Error, Result};
-use super::dirty::{Dirty, Layers, Source};
+use super::dirty::{Dirty, Layers, Piece, Source};
 use super::live::{Live, content_size};
 use super::records::{self, Settled};
 use super::shared::{Pending, SealJob, Shared, index_error};
@@ -15,10 +15,13 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
 
 const CHUNK: u64 = CHUNK_LEN as u64;
 /// After a settle that could not get at the old content, the next try.
 const AGAIN: Duration = Duration::from_secs(30);
+/// Files settled with one sync.
+const BATCH: usize = 64;
 
 /// A file as it was at one moment, all of it sealed or in the base.
 struct Moment {
@@ -64,30 +67,87 @@ impl Shared {
                 _ => due.push(live),
             }
         }
-        for live in due {
-            if let Err(e) = self.settle(&live).await {
-                live.state.lock().not_before = self.world.clock.monotonic() + AGAIN;
-                self.note(format!("a file waits to settle: {e}"));
-            }
+        let (remote, local): (Vec<_>, Vec<_>) = due.into_iter().partition(|l| self.may_need_friends(l));
+        for live in remote {
+            // It may have to wait for friends: nobody else waits with it.
+            live.state.lock().not_before = now + AGAIN;
+            let shared = self.clone();
+            let mut closing = self.closing.subscribe();
+            tokio::spawn(async move {
+                tokio::select! {
+                    biased;
+                    _ = closing.wait_for(|c| *c) => {}
+                    _ = shared.settle(&live) => {}
+                }
+            });
+        }
+        for some in local.chunks(BATCH) {
+            self.settle_batch(some).await;
         }
         wait.max(Duration::from_millis(10))
     }
 
-    /// Make what was written to a file a version of it. A file without names is left alone.
+    /// Settle one file now.
     pub async fn settle(self: &Arc<Self>, live: &Arc<Live>) -> Result<()> {
+        self.settle_batch(std::slice::from_ref(live)).await;
+        let state = live.state.lock();
+        match &state.settle_error {
+            Some(e) => Err(e.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Settle files; one sync of the segments serves all. What could not be is tried again.
+    async fn settle_batch(self: &Arc<Self>, lives: &[Arc<Live>]) {
+        let mut made = Vec::new();
+        for live in lives {
+            match self.begin_settle(live).await {
+                Ok(Some((guard, moment, content))) => made.push((live, guard, moment, content)),
+                Ok(None) => self.thaw(live, None),
+                Err(e) => self.thaw(live, Some(e)),
+            }
+        }
+        if made.is_empty() {
+            return;
+        }
+        // Nothing in the journal may name a chunk that a power cut could take.
+        let synced = self.own.sync().await.map_err(|e| self.fail(&e));
+        for (live, guard, moment, content) in made {
+            let done = synced.clone().and_then(|()| self.settled(live, moment, content));
+            drop(guard);
+            self.thaw(live, done.err());
+        }
+        self.progressed();
+    }
+
+    /// Content of a file as it is now, sealed; the file stays frozen.
+    async fn begin_settle(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+    ) -> Result<Option<(OwnedMutexGuard<()>, Moment, Made)>> {
         self.writable()?;
         let inode = self.view().inode(live.object).map_err(index_error)?.ok_or(Error::Stale)?;
         if !inode.is_live() {
             live.state.lock().not_before = self.world.clock.monotonic() + AGAIN;
-            return Ok(());
+            return Ok(None);
         }
         self.prepare(live).await?;
-        let _order = live.order.lock().await;
+        let guard = live.order.clone().lock_owned().await;
         live.state.lock().frozen = true;
-        let done = self.settle_frozen(live).await;
+        let Some(moment) = self.freeze(live).await? else { return Ok(None) };
+        let made = self.make_content(live, &moment).await?;
+        Ok(Some((guard, moment, made)))
+    }
+
+    /// A settle is over, with or without success.
+    fn thaw(&self, live: &Arc<Live>, error: Option<Error>) {
         let full: Vec<u64> = {
             let mut state = live.state.lock();
             state.frozen = false;
+            if error.is_some() {
+                state.not_before = self.world.clock.monotonic() + AGAIN;
+            }
+            state.settle_error = error.clone();
             let dirty = state.dirty.as_ref();
             dirty.map(|d| d.chunks.keys().copied().filter(|i| d.is_full(*i)).collect()).unwrap_or_default()
         };
@@ -95,35 +155,41 @@ impl Shared {
             self.seal(live, index);
         }
         self.lives.lock().drop_if_idle(live);
-        self.progressed();
-        done
+        if let Some(e) = error {
+            self.note(format!("a file waits to settle: {e}"));
+        }
+    }
+
+    /// Parts of the old content that the new one needs opened.
+    fn needed(&self, live: &Live) -> Option<(Vec<Piece>, Arc<Content>)> {
+        let state = live.state.lock();
+        let moment = Moment { dirty: state.dirty.clone()?, content: state.content.clone(), mtime: 0 };
+        let mut pieces = Vec::new();
+        for index in self.changed_chunks(&moment) {
+            let all = moment.dirty.plan(index * CHUNK, CHUNK);
+            pieces.extend(all.into_iter().filter(|p| matches!(p.source, Source::Base)));
+        }
+        Some((pieces, moment.content))
+    }
+
+    /// Whether settling may have to fetch something.
+    fn may_need_friends(&self, live: &Live) -> bool {
+        match self.needed(live) {
+            Some((pieces, content)) => match &*content {
+                Content::Inline(_) => false,
+                Content::Tree { depth, .. } => *depth > 0 || !pieces.is_empty(),
+            },
+            None => false,
+        }
     }
 
     /// Get what partly written chunks need of the old content, before anybody has to wait.
     async fn prepare(&self, live: &Arc<Live>) -> Result<()> {
-        let (pieces, content) = {
-            let state = live.state.lock();
-            let Some(dirty) = &state.dirty else { return Ok(()) };
-            let mut pieces = Vec::new();
-            for &index in dirty.chunks.keys() {
-                pieces.extend(
-                    dirty.plan(index * CHUNK, CHUNK).into_iter().filter(|p| matches!(p.source, Source::Base)),
-                );
-            }
-            (pieces, state.content.clone())
-        };
+        let Some((pieces, content)) = self.needed(live) else { return Ok(()) };
         for piece in pieces {
             self.assemble(live, &content, vec![piece], true).await?;
         }
         Ok(())
-    }
-
-    async fn settle_frozen(self: &Arc<Self>, live: &Arc<Live>) -> Result<()> {
-        let Some(moment) = self.freeze(live).await? else { return Ok(()) };
-        let made = self.make_content(live, &moment).await?;
-        // Nothing in the journal may name a chunk that a power cut could take.
-        self.own.sync().await.map_err(|e| self.fail(&e))?;
-        self.settled(live, moment, made)
     }
 
     /// The file as it is at one moment: buffers are sealed, newer writes go into new ones.
@@ -271,15 +337,17 @@ impl Shared {
     fn settled(&self, live: &Arc<Live>, moment: Moment, made: Made) -> Result<()> {
         let mut core = self.core.lock();
         let mut state = live.state.lock();
-        let change = Change::SetContent {
-            object: live.object,
-            base: state.base,
-            content: made.content.clone(),
-            mtime: moment.mtime,
-        };
-        let op = self.operation(&core, change);
-        let settled = Settled { op: op.clone(), chunks: made.chunks.clone() };
+        // A version that no friend has had is not worth telling: this one takes its place.
+        let replaces = state.base.and_then(|b| self.replaceable(&core, b).map(|base| (b.n, base)));
+        let base = replaces.map_or(state.base, |(_, base)| base);
+        let (object, content, mtime) = (live.object, made.content.clone(), moment.mtime);
+        let op = self.operation(&core, Change::SetContent { object, base, content, mtime });
+        let replaced = replaces.map(|r| r.0);
+        let settled = Settled { op: op.clone(), chunks: made.chunks.clone(), replaces: replaced };
         self.journal.append(records::SETTLED, &records::encode(&settled)).map_err(|e| self.fail(&e))?;
+        if let Some(old) = replaced {
+            self.forget(&mut core, &[old])?;
+        }
         let version = self.apply(&mut core, Pending { op, chunks: made.chunks.clone() })?;
         state.base = Some(version);
         state.content = Arc::new(made.content);

@@ -9,7 +9,7 @@ use super::live::{Live, LiveTable};
 use super::records;
 use super::setup::{DriveOptions, DriveSetup};
 use super::uploads::Uploads;
-use crate::keys::{AdminLog, ChunkId, DriveId, DriveKeys, LogId, PersonId, WriterKey};
+use crate::keys::{AdminLog, ChunkId, DriveId, DriveKeys, LogId, WriterKey};
 use crate::store::{EntryLog, Journal, SealedFile, Segments, StoreError};
 use crate::tree::{Change, Fold, FoldError, ObjectId, OpId, Operation, TableError, TimeNs, View};
 use crate::world::{Index, World};
@@ -52,8 +52,6 @@ pub struct Shared {
     pub world: World,
     pub options: DriveOptions,
     pub drive: DriveId,
-    pub account: PersonId,
-    pub label: String,
     pub keys: RwLock<Arc<DriveKeys>>,
     pub writer: Option<WriterKey>,
     pub log: LogId,

@@ -1,8 +1,8 @@
 //! How well files are kept, in the words people know.
 
 use super::api::{Error, Ino, Result};
-use super::drive::WaitOutcome;
 use super::live::Live;
+use super::live_drive::WaitOutcome;
 use super::shared::{Shared, index_error};
 use super::status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};
 use crate::content::{Content, Ref};

@@ -174,6 +174,9 @@ async fn what_comes_and_goes_while_settling_never_leaves_the_machine() {
     }
     m.full().await;
     assert_eq!(*grid.uploaded.lock(), 0);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(grid.holders.lock().iter().all(|h| h.logs.is_empty()), "not even their names");
+    assert_eq!(m.drive.status().pending_operations, 0);
     // A file that is saved by writing a new one and renaming it goes up once.
     m.write("doc", &dice.noise(200_000)).await.unwrap();
     m.full().await;
@@ -184,4 +187,80 @@ async fn what_comes_and_goes_while_settling_never_leaves_the_machine() {
     assert_eq!(*grid.uploaded.lock(), before, "attributes cost no upload");
     let outcome = m.drive.wait(ROOT_INO, Level::Full, Duration::from_secs(1)).await;
     assert_eq!(outcome, Ok(WaitOutcome::Reached));
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_that_no_friend_had_are_overtaken_even_across_a_power_cut() {
+    for seed in 0..4 {
+        let (grid, founding, dice) = (MemGrid::new(3), found(2), Dice::new(seed));
+        for holder in 0..3 {
+            grid.set_up(holder, false);
+        }
+        let mut m = Machine::start(&founding, 0, &grid).await;
+        let mut last = Vec::new();
+        for round in 0..6 {
+            last = dice.noise(500_000);
+            m.write("f", &last).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            if round == 3 {
+                m.fsync("f").await.unwrap();
+                m = m.crash(Crash::Seeded(seed)).await;
+                assert!(m.read("f").await.unwrap() == last);
+            }
+        }
+        assert_eq!(m.drive.status().pending_operations, 2, "a creation and one content");
+        for holder in 0..3 {
+            grid.set_up(holder, true);
+        }
+        m.full().await;
+        assert!(
+            *grid.uploaded.lock() < 3 * 600_000,
+            "one version at k = 1 on three: {}",
+            grid.uploaded.lock()
+        );
+        let b = Machine::start(&founding, 1, &grid).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(b.read("f").await.unwrap() == last);
+        assert_eq!(b.names(""), vec!["f"]);
+    }
+}
+
+/// Without a sync a crash may take the newest writes, but what is left of a file is what it
+/// was at some moment, and names are those of some moment.
+#[tokio::test(start_paused = true)]
+async fn a_crash_without_sync_leaves_a_state_that_there_was() {
+    for seed in super::model::seeds(40) {
+        let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(seed));
+        let m = Machine::start(&founding, 0, &grid).await;
+        let (attr, handle) = m.drive.create(ROOT_INO, b"f", 0o644, RW, ME).unwrap();
+        m.drive.sync_inode(ROOT_INO).await.unwrap();
+        let mut states: Vec<Vec<u8>> = vec![Vec::new()];
+        for _ in 0..dice.below(25) + 5 {
+            let mut now = states[states.len() - 1].clone();
+            match dice.below(8) {
+                0 => tokio::time::sleep(Duration::from_millis(dice.below(1500))).await,
+                1 => m.drive.flush(handle).await.unwrap(),
+                2 => {
+                    let size = dice.below(now.len() as u64 + 2000);
+                    m.drive.truncate(attr.ino, size, SetAttr::default(), ME).await.unwrap();
+                    now.resize(size as usize, 0);
+                }
+                _ => {
+                    // Appended in order, so that every prefix is a different state.
+                    let bytes = dice.noise(dice.below(400_000) as usize + 1);
+                    m.drive.write(handle, now.len() as u64, Bytes::from(bytes.clone()), false).await.unwrap();
+                    now.extend(bytes);
+                }
+            }
+            states.push(now);
+        }
+        let m = m.crash(Crash::Seeded(seed)).await;
+        let found = m.read("f").await.unwrap();
+        assert!(
+            states.contains(&found),
+            "seed {seed}: {} bytes, {:?}",
+            found.len(),
+            states.iter().map(Vec::len).collect::<Vec<_>>()
+        );
+    }
 }

@@ -253,7 +253,7 @@ impl DriveGrid for MemClient {
         &self,
         _drive: DriveId,
         _deadline: Duration,
-    ) -> Boxed<Result<(Vec<News>, Vec<String>), GridError>> {
+    ) -> Boxed<Result<super::super::Found, GridError>> {
         let access = self.access();
         let (vector, admin) = (access.vector(), access.admin().len());
         let up = self.grid.up();

@@ -4,6 +4,7 @@ mod faults;
 mod mem_grid;
 mod model;
 mod slice;
+mod speed;
 
 use super::*;
 use crate::keys::*;

@@ -298,17 +298,17 @@ impl Run {
     }
 }
 
-fn seeds() -> Vec<u64> {
+pub(super) fn seeds(cases: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse().ok());
     match number("KITH_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("KITH_CASES").unwrap_or(12)).collect(),
+        None => (0..number("KITH_CASES").unwrap_or(cases)).collect(),
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn random_operations_agree_with_a_model_here_and_on_a_second_node() {
-    for seed in seeds() {
+    for seed in seeds(12) {
         eprintln!("KITH_SEED={seed}");
         let holders = [0, 3, 5][seed as usize % 3];
         let (grid, founding) = (MemGrid::new(holders), found(2));
