@@ -147,6 +147,10 @@ impl Endpoint {
         self.inner.quinn.local_addr().map_err(|_| NetError::Closed)
     }
 
+    /// Bytes on the wire, sent and received, headers included, since the start.
+    pub fn traffic(&self) -> (u64, u64) {
+        self.inner.pool.traffic()
+    }
     /// Sets (replacing) the addresses a node may be found at, in order of hope.
     pub fn set_addrs(&self, node: NodeId, addrs: Vec<SocketAddr>) {
         self.inner.pool.set_addrs(node, addrs);

@@ -116,9 +116,17 @@ pub(super) enum Next {
 #[derive(Default)]
 pub(super) struct Pool {
     peers: Mutex<BTreeMap<NodeId, Entry>>,
+    /// Bytes sent and received on connections that have ended.
+    ended: Mutex<(u64, u64)>,
 }
 
 impl Pool {
+    /// Bytes on the wire, sent and received, headers included, since the start.
+    pub fn traffic(&self) -> (u64, u64) {
+        let peers = self.peers.lock();
+        let live = peers.values().flat_map(|e| &e.live).map(|l| l.connection.stats());
+        live.fold(*self.ended.lock(), |(tx, rx), s| (tx + s.udp_tx.bytes, rx + s.udp_rx.bytes))
+    }
     fn entry<T>(&self, node: NodeId, f: impl FnOnce(&mut Entry) -> T) -> T {
         f(self.peers.lock().entry(node).or_default())
     }
@@ -254,6 +262,10 @@ impl Pool {
         // A forgotten peer has no entry: its last connection is gone.
         let Some(e) = peers.get_mut(node) else { return true };
         e.live.retain(|l| !l.same(live));
+        let stats = live.connection.stats();
+        let mut ended = self.ended.lock();
+        *ended = (ended.0 + stats.udp_tx.bytes, ended.1 + stats.udp_rx.bytes);
+        drop(ended);
         e.changed();
         e.live.is_empty()
     }
