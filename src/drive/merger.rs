@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Entries folded in one step.
 const BATCH: usize = 256;
+/// Entries of writers not known yet that are kept.
+const UNKNOWN_MAX: usize = 64;
 /// When a watch ends, before the next.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,8 @@ impl Shared {
         if !news.admin.is_empty() {
             self.take_admin(news.admin).await?;
         }
-        let mut rest = news.entries;
+        let mut rest = std::mem::take(&mut *self.unknown.lock());
+        rest.extend(news.entries);
         while !rest.is_empty() {
             let batch: Vec<Vec<u8>> = rest.drain(..rest.len().min(BATCH)).collect();
             let shared = self.clone();
@@ -131,7 +134,11 @@ impl Shared {
         let admin = self.admin.lock();
         let Some(writer) = admin.writer(&checked.header.writer) else {
             drop(admin);
-            self.note("an entry of an unknown writer is left out".into());
+            // Its enrolment may still be on its way: it is looked at again with the next news.
+            let mut unknown = self.unknown.lock();
+            if unknown.len() < UNKNOWN_MAX {
+                unknown.push(bytes.to_vec());
+            }
             return Ok(None);
         };
         if let Some(last) = &writer.cut {

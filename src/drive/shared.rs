@@ -76,6 +76,8 @@ pub struct Shared {
     pub pack_wake: Notify,
     pub publish_wake: Notify,
     pub publishing: Mutex<super::publisher::Publishing>,
+    /// Entries of writers that the admin log does not name (yet).
+    pub unknown: Mutex<Vec<Vec<u8>>>,
     pub invalidations: mpsc::UnboundedSender<Invalidation>,
     pub epochs: Mutex<ContentEpochs>,
     pub failed: Mutex<Option<String>>,

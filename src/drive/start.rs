@@ -161,6 +161,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         pack_wake: Default::default(),
         publish_wake: Default::default(),
         publishing: Mutex::default(),
+        unknown: Mutex::default(),
         invalidations,
         epochs: Mutex::default(),
         failed: Mutex::default(),

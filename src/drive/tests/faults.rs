@@ -264,3 +264,29 @@ async fn a_crash_without_sync_leaves_a_state_that_there_was() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_enrolled_later_is_heard() {
+    let (grid, founding, dice) = (MemGrid::new(3), found(2), Dice::new(3));
+    let mut before = founding.admin.clone();
+    before.pop();
+    let early = Founding {
+        admin: before,
+        keys: founding.keys.clone(),
+        writers: founding.writers.clone(),
+        ..founding
+    };
+    let a = Machine::start(&early, 0, &grid).await;
+    a.write("from a", &dice.noise(9_000)).await.unwrap();
+    a.full().await;
+    let b = Machine::start(&found(2), 1, &grid).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let bytes = dice.noise(70_000);
+    b.write("from b", &bytes).await.unwrap();
+    b.full().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(a.read("from b").await.unwrap() == bytes);
+    assert_eq!(a.drive.admin_records().len(), founding.admin.len());
+    let news = a.drive.next_invalidation().await;
+    assert!(matches!(news, Some(Invalidation::Entry { parent: ROOT_INO, .. })), "{news:?}");
+}
