@@ -8,8 +8,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
-const NOW: i64 = rustix::fs::UTIME_NOW as i64;
-const OMIT: i64 = rustix::fs::UTIME_OMIT as i64;
+const NOW: i64 = rustix::fs::UTIME_NOW;
+const OMIT: i64 = rustix::fs::UTIME_OMIT;
 
 fn times(m: &Metadata) -> [(i64, i64); 2] {
     [(m.atime(), m.atime_nsec()), (m.mtime(), m.mtime_nsec())]
