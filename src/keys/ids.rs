@@ -80,3 +80,30 @@ pub enum Power {
     Write,
     Admin,
 }
+
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Power::Verify => "verify",
+            Power::Repair => "repair",
+            Power::Read => "read",
+            Power::Write => "write",
+            Power::Admin => "admin",
+        })
+    }
+}
+
+impl std::str::FromStr for Power {
+    type Err = BadPower;
+    fn from_str(s: &str) -> Result<Power, BadPower> {
+        [Power::Verify, Power::Repair, Power::Read, Power::Write, Power::Admin]
+            .into_iter()
+            .find(|power| power.to_string() == s)
+            .ok_or(BadPower)
+    }
+}
+
+/// A text that names no power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a power: admin, write, read, repair or verify is expected")]
+pub struct BadPower;

@@ -14,6 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod mem_index;
+mod real;
+mod sim_disk;
+
+pub use mem_index::{BLINDED_LEN, Blinded, Blinder, HASH_LEN, MemIndex, MemIndexes, cursor_of, take_page};
+pub use real::{OsRng, RealDisk, RealNet, SystemClock};
+pub use sim_disk::{Counts, Crash, Fault, SimDisk};
+
 /// Wall and monotonic time.
 pub trait Clock: Send + Sync + 'static {
     /// Nanoseconds since 1970 by this machine's clock, which may be wrong by decades.
@@ -48,6 +56,7 @@ pub enum Open {
 /// `rename`, `remove` and creation are lost unless `sync_dir` of the directory returned.
 pub trait Disk: Send + Sync + 'static {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>>;
+    /// Mode 0700; durable when it returns, parents included.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -62,7 +71,7 @@ pub trait Disk: Send + Sync + 'static {
 
 /// An open file of a [`Disk`].
 pub trait DiskFile: Send + Sync {
-    /// Bytes read; fewer than asked only at the end.
+    /// Bytes read; fewer than asked only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `buf`.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
@@ -73,8 +82,14 @@ pub trait DiskFile: Send + Sync {
     }
     /// Data and what is needed to reach it are on the medium (fdatasync).
     fn sync(&self) -> io::Result<()>;
-    /// Reserve room (fallocate); a hint where the filesystem cannot.
+    /// Reserve room; the file is at least `len` long then. Where the filesystem cannot
+    /// reserve, only the length is promised.
     fn preallocate(&self, len: u64) -> io::Result<()>;
+    /// Give the room of a range back; it reads as zeros then. False, and nothing done, where
+    /// the filesystem cannot.
+    fn punch_hole(&self, _offset: u64, _len: u64) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Sockets and timers for quinn.

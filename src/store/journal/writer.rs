@@ -1,0 +1,396 @@
+//! Writing frames: one writer per journal, run inside `World::blocking`.
+
+use super::frame::{BLOCK, Check, Draft, Keys};
+use super::recover::{JournalFile, Recovery, slot_path};
+use super::{JournalOptions, Lsn};
+use crate::store::StoreError;
+use crate::world::{Disk, Open};
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Trimmed files kept for use again; more are deleted.
+const KEEP_FREE: usize = 4;
+/// Bytes of zeros written at once.
+const ZEROS: usize = 1 << 20;
+const RESERVE: &str = "reserve";
+/// The reserve is made when this many times its size is free.
+const RESERVE_ROOM: u64 = 4;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stepped {
+    /// Last record synced.
+    pub durable: Lsn,
+    /// Bytes of files.
+    pub disk: u64,
+    /// Bytes that can be written without a new file.
+    pub room: u64,
+    /// There is no spare file and none can be made.
+    pub full: bool,
+    /// There is no spare file and nobody has tried to make one.
+    pub spare_wanted: bool,
+}
+
+/// What a step is to do besides writing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Orders {
+    /// Records up to this are no longer needed.
+    pub trimmed: Lsn,
+    pub sync: bool,
+    /// Delete the reserve.
+    pub release: bool,
+    /// Make a spare file.
+    pub spare: bool,
+    /// Nobody is in a hurry.
+    pub idle: bool,
+}
+
+/// The one writer of a journal.
+pub(super) struct Writer {
+    pub(super) disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: JournalOptions,
+    pub(super) keys: Arc<Keys>,
+    run: u64,
+    seq: u64,
+    durable_seq: u64,
+    prev: Check,
+    current: JournalFile,
+    at: u64,
+    written: Lsn,
+    durable: Lsn,
+    unsynced: bool,
+    /// The highest `trimmed` in a synced frame, and in any frame.
+    trimmed_durable: Lsn,
+    trimmed_written: Lsn,
+    /// Filled files and the last record in each.
+    older: VecDeque<(JournalFile, Lsn)>,
+    free: Vec<JournalFile>,
+    next_slot: u64,
+    reserve: bool,
+    full: bool,
+}
+
+impl Writer {
+    /// A new journal in an empty directory: one file with an empty frame in it, synced.
+    pub(super) fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: JournalOptions,
+        keys: Arc<Keys>,
+        run: u64,
+        first: Lsn,
+    ) -> Result<Writer, StoreError> {
+        let current = make_file(&*disk, dir, 1, &options, options.prewrite)?;
+        let mut writer = Writer {
+            disk,
+            dir: dir.to_path_buf(),
+            options,
+            keys,
+            run,
+            seq: 0,
+            durable_seq: 0,
+            prev: [0; 16],
+            current,
+            at: 0,
+            written: first - 1,
+            durable: first - 1,
+            unsynced: false,
+            trimmed_durable: first - 1,
+            trimmed_written: first - 1,
+            older: VecDeque::new(),
+            free: Vec::new(),
+            next_slot: 2,
+            reserve: false,
+            full: false,
+        };
+        writer.put(Draft::new(first, 0), first - 1)?;
+        writer.sync()?;
+        Ok(writer)
+    }
+
+    /// Goes on where a recovered journal ends. `recovery.chain` is not empty.
+    pub(super) fn resume(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: JournalOptions,
+        keys: Arc<Keys>,
+        run: u64,
+        recovery: &Recovery,
+    ) -> Result<Writer, StoreError> {
+        let Some(tail) = recovery.chain.last() else {
+            return Err(StoreError::Closed(dir.to_path_buf()));
+        };
+        let mut last_in: Vec<Option<Lsn>> = vec![None; recovery.files.len()];
+        let mut order = Vec::new();
+        for f in &recovery.chain {
+            if last_in[f.file].is_none() {
+                order.push(f.file);
+            }
+            last_in[f.file] = Some(f.header.last());
+        }
+        let older = order
+            .iter()
+            .filter(|n| **n != tail.file)
+            .filter_map(|n| Some((recovery.files[*n].clone(), last_in[*n]?)))
+            .collect();
+        let unused = (0..recovery.files.len()).filter(|n| last_in[*n].is_none());
+        let free = unused.map(|n| recovery.files[n].clone()).collect();
+        let next_slot = recovery.files.iter().map(|f| f.slot).max().unwrap_or(0) + 1;
+        let last = tail.header.last().max(recovery.trimmed);
+        let reserve = disk.list(dir).is_ok_and(|l| l.iter().any(|(name, _)| name == RESERVE));
+        let mut writer = Writer {
+            disk,
+            dir: dir.to_path_buf(),
+            options,
+            keys,
+            run,
+            seq: recovery.max_seq,
+            durable_seq: recovery.max_seq,
+            prev: tail.header.check,
+            current: recovery.files[tail.file].clone(),
+            at: tail.offset + tail.header.span(),
+            written: last,
+            durable: last,
+            unsynced: false,
+            trimmed_durable: recovery.trimmed,
+            trimmed_written: recovery.trimmed,
+            older,
+            free,
+            next_slot,
+            reserve,
+            full: false,
+        };
+        // After a mere kill the tail may still be in the kernel only.
+        writer.sync()?;
+        writer.drop_odd_files()?;
+        Ok(writer)
+    }
+
+    /// Files of another length (half made, or of other options) are not used again.
+    fn drop_odd_files(&mut self) -> Result<(), StoreError> {
+        for file in std::mem::take(&mut self.free) {
+            let len = file.file.len().map_err(|e| StoreError::io(&file.path, "stat", e))?;
+            if len == self.options.file_len && self.free.len() < KEEP_FREE {
+                self.free.push(file);
+            } else {
+                self.remove(&file.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_seq(&self) -> u64 {
+        self.seq + 1
+    }
+    pub(super) fn last(&self) -> Lsn {
+        self.written
+    }
+
+    /// Writes frames, then does what was ordered.
+    pub(super) fn step(&mut self, drafts: Vec<Draft>, orders: Orders) -> Result<Stepped, StoreError> {
+        if orders.release {
+            self.release_reserve()?;
+        }
+        for draft in drafts {
+            self.put(draft, orders.trimmed)?;
+        }
+        if orders.sync {
+            self.sync()?;
+        }
+        self.recycle(orders.trimmed)?;
+        if orders.spare {
+            self.ensure_spare(orders.idle)?;
+        }
+        Ok(self.state())
+    }
+
+    pub(super) fn state(&self) -> Stepped {
+        let files = 1 + self.older.len() + self.free.len();
+        let spare = self.free.len() as u64 * self.options.file_len;
+        Stepped {
+            durable: self.durable,
+            disk: files as u64 * self.options.file_len,
+            room: self.end().saturating_sub(self.at) + spare,
+            full: self.full && self.free.is_empty(),
+            spare_wanted: self.free.is_empty() && !self.full,
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.options.file_len
+    }
+
+    pub(super) fn put(&mut self, mut draft: Draft, trimmed: Lsn) -> Result<(), StoreError> {
+        if self.at + draft.span() > self.end() {
+            self.advance()?;
+        }
+        draft.seal_once(&self.keys, self.seq + 1);
+        let last = draft.last();
+        let (header, bytes) = draft.finish(&self.keys, self.run, self.durable_seq, trimmed, self.prev);
+        let io = |e| StoreError::io(&self.current.path, "write", e);
+        self.current.file.write_at(&bytes, self.at).map_err(io)?;
+        self.unsynced = true;
+        self.at += header.span();
+        self.seq = header.seq;
+        self.prev = header.check;
+        self.written = last;
+        self.trimmed_written = self.trimmed_written.max(trimmed);
+        Ok(())
+    }
+
+    /// The one place where records become durable.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        self.current.file.sync().map_err(|e| StoreError::io(&self.current.path, "sync", e))?;
+        self.unsynced = false;
+        self.durable_seq = self.seq;
+        self.durable = self.written;
+        self.trimmed_durable = self.trimmed_written;
+        Ok(())
+    }
+
+    /// Goes on in the next file. Only the last file ever holds frames that are not synced.
+    fn advance(&mut self) -> Result<(), StoreError> {
+        if self.unsynced {
+            self.sync()?;
+        }
+        let next = match self.free.pop() {
+            Some(spare) => spare,
+            None => self.make(false)?,
+        };
+        let filled = std::mem::replace(&mut self.current, next);
+        self.older.push_back((filled, self.written));
+        self.at = 0;
+        Ok(())
+    }
+
+    fn make(&mut self, prewrite: bool) -> Result<JournalFile, StoreError> {
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        match make_file(&*self.disk, &self.dir, slot, &self.options, prewrite) {
+            Ok(file) => Ok(file),
+            Err(e) => {
+                // Best effort: what is left of it is dropped at the next opening.
+                let _ = self.disk.remove(&slot_path(&self.dir, slot));
+                Err(e)
+            }
+        }
+    }
+
+    /// Makes a spare file unless there is one; without room for it the journal is full. It is
+    /// filled with zeros only when nobody is in a hurry.
+    pub(super) fn ensure_spare(&mut self, idle: bool) -> Result<(), StoreError> {
+        self.full = false;
+        if self.free.is_empty() {
+            let files = 1 + self.older.len() as u64;
+            if (files + 1) * self.options.file_len > self.options.max_len {
+                self.full = true;
+                return Ok(());
+            }
+            match self.make(idle && self.options.prewrite) {
+                Ok(file) => self.free.push(file),
+                Err(e) if no_room(&e) => {
+                    self.full = true;
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        self.ensure_reserve();
+        Ok(())
+    }
+
+    /// Makes the reserve if there is plenty of room. It is a convenience: failing is no fault.
+    fn ensure_reserve(&mut self) {
+        if self.reserve || self.options.reserve == 0 {
+            return;
+        }
+        let free = self.disk.space(&self.dir).map_or(0, |s| s.free);
+        if free / RESERVE_ROOM < self.options.reserve {
+            return;
+        }
+        let path = self.dir.join(RESERVE);
+        let made = self.disk.open(&path, Open::OrCreate).and_then(|file| {
+            file.preallocate(self.options.reserve)?;
+            file.sync()
+        });
+        match made.and_then(|()| self.disk.sync_dir(&self.dir)) {
+            Ok(()) => self.reserve = true,
+            Err(_) => {
+                let _ = self.disk.remove(&path);
+            }
+        }
+    }
+
+    /// Deletes the reserve, for whoever needs the room.
+    fn release_reserve(&mut self) -> Result<(), StoreError> {
+        if self.reserve {
+            self.remove(&self.dir.join(RESERVE))?;
+            self.reserve = false;
+            self.disk.sync_dir(&self.dir).map_err(|e| StoreError::io(&self.dir, "sync", e))?;
+        }
+        Ok(())
+    }
+
+    /// Files with nothing needed in them become free, once a synced frame says so: otherwise
+    /// a crash while they are written anew would look like the loss of what was in them.
+    fn recycle(&mut self, trimmed: Lsn) -> Result<(), StoreError> {
+        let Some(needed) =
+            self.older.iter().map(|(_, last)| *last).take_while(|last| *last <= trimmed).last()
+        else {
+            return Ok(());
+        };
+        if self.trimmed_durable < needed {
+            if self.trimmed_written < needed {
+                if self.at + BLOCK > self.end() && self.free.is_empty() {
+                    return Ok(());
+                }
+                self.put(Draft::new(self.written + 1, 0), trimmed)?;
+            }
+            self.sync()?;
+        }
+        while self.older.front().is_some_and(|(_, last)| *last <= self.trimmed_durable) {
+            if let Some((file, _)) = self.older.pop_front() {
+                if self.free.len() < KEEP_FREE { self.free.push(file) } else { self.remove(&file.path)? }
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        self.disk.remove(path).map_err(|e| StoreError::io(path, "remove", e))
+    }
+}
+
+/// A new file of full length, durable, and filled with zeros if asked.
+fn make_file(
+    disk: &dyn Disk,
+    dir: &Path,
+    slot: u64,
+    options: &JournalOptions,
+    prewrite: bool,
+) -> Result<JournalFile, StoreError> {
+    let path = slot_path(dir, slot);
+    let make = || -> io::Result<JournalFile> {
+        let file = disk.open(&path, Open::OrCreate)?;
+        file.preallocate(options.file_len)?;
+        if prewrite {
+            let zeros = vec![0; ZEROS.min(options.file_len as usize)];
+            for at in (0..options.file_len).step_by(zeros.len()) {
+                let part = zeros.len().min((options.file_len - at) as usize);
+                file.write_at(&zeros[..part], at)?;
+            }
+        }
+        file.sync()?;
+        disk.sync_dir(dir)?;
+        Ok(JournalFile { slot, path: path.clone(), file })
+    };
+    make().map_err(|e| StoreError::io(&path, "make", e))
+}
+
+fn no_room(e: &StoreError) -> bool {
+    matches!(e, StoreError::Io { error, .. }
+        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}

@@ -1,0 +1,264 @@
+//! What a set of segments holds, in memory.
+
+use super::record::{ALIGN, Prefix};
+use super::{Place, SegmentsOptions, SegmentsUse};
+use crate::keys::ChunkId;
+use crate::store::StoreError;
+use std::collections::{BTreeMap, HashMap};
+
+/// Where a chunk is and how it is treated. Never iterated in the order of the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loc {
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    pub(super) head: u32,
+    pub(super) body: u32,
+    /// Must not be evicted.
+    keep: bool,
+    /// Used since the hand last went by.
+    touched: bool,
+}
+
+impl Loc {
+    pub(super) fn new(segment: u64, offset: u64, prefix: Prefix, keep: bool) -> Loc {
+        Loc { segment, offset, head: prefix.head, body: prefix.body, keep, touched: false }
+    }
+    pub(super) fn prefix(&self) -> Prefix {
+        Prefix { head: self.head, body: self.body, dead: false }
+    }
+    pub(super) fn place(&self) -> Place {
+        Place { segment: self.segment, offset: self.offset, len: self.body }
+    }
+    pub(super) fn same_place(&self, other: &Loc) -> bool {
+        self.segment == other.segment && self.offset == other.offset
+    }
+    fn span(&self) -> u64 {
+        self.prefix().span()
+    }
+}
+
+/// One file.
+#[derive(Default)]
+pub(super) struct Segment {
+    /// Where the next record begins.
+    pub(super) len: u64,
+    records: BTreeMap<u64, ChunkId>,
+    /// Appends under way.
+    inflight: u32,
+    pub(super) unsynced: bool,
+    /// Its name survives a power cut.
+    pub(super) named: bool,
+    /// Bytes given back to the disk.
+    punched: u64,
+}
+
+/// All of it, under one short lock.
+pub(super) struct Book {
+    options: SegmentsOptions,
+    map: HashMap<ChunkId, Loc>,
+    pub(super) segments: BTreeMap<u64, Segment>,
+    current: Option<u64>,
+    next: u64,
+    pins: BTreeMap<ChunkId, u32>,
+    live: u64,
+    evictable: u64,
+    /// The eviction hand stands after this record.
+    hand: (u64, u64),
+    pub(super) failed: Option<StoreError>,
+    pub(super) damaged: u64,
+}
+
+/// Room for a record.
+pub(super) struct Room {
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    /// A segment that is complete and empty, to be deleted.
+    pub(super) dead: Option<u64>,
+}
+
+impl Book {
+    pub(super) fn new(options: SegmentsOptions) -> Book {
+        Book {
+            options,
+            map: HashMap::new(),
+            segments: BTreeMap::new(),
+            current: None,
+            next: 1,
+            pins: BTreeMap::new(),
+            live: 0,
+            evictable: 0,
+            hand: (0, 0),
+            failed: None,
+            damaged: 0,
+        }
+    }
+
+    /// Takes in a file found at opening, with its records in order.
+    pub(super) fn found(&mut self, segment: u64, len: u64, records: Vec<(ChunkId, u64, Prefix)>) {
+        self.next = self.next.max(segment + 1);
+        let file = Segment { len: len.next_multiple_of(ALIGN), named: true, ..Segment::default() };
+        self.segments.insert(segment, file);
+        let keep = self.options.purpose == SegmentsUse::Own;
+        for (id, offset, prefix) in records {
+            self.insert(id, Loc::new(segment, offset, prefix, keep));
+        }
+    }
+
+    /// Chooses the file to go on in after opening.
+    pub(super) fn resume(&mut self) {
+        let half = self.options.segment_len / 2;
+        self.current =
+            self.segments.last_key_value().filter(|(_, s)| s.len < half).map(|(number, _)| *number);
+    }
+
+    pub(super) fn get(&self, id: &ChunkId) -> Option<Loc> {
+        self.map.get(id).copied()
+    }
+    /// Looks up a chunk that is about to be used.
+    pub(super) fn touch(&mut self, id: &ChunkId) -> Option<Loc> {
+        let loc = self.map.get_mut(id)?;
+        loc.touched = true;
+        Some(*loc)
+    }
+
+    /// Sets aside room for a record of this many bytes.
+    pub(super) fn reserve(&mut self, span: u64) -> Room {
+        let limit = self.options.segment_len;
+        if let Some(number) = self.current
+            && let Some(s) = self.segments.get_mut(&number)
+            && (s.len == 0 || s.len + span <= limit)
+        {
+            let offset = s.len;
+            s.len += span;
+            s.inflight += 1;
+            return Room { segment: number, offset, dead: None };
+        }
+        let filled = self.current.take();
+        let number = self.next;
+        self.next += 1;
+        self.current = Some(number);
+        self.segments.insert(number, Segment { len: span, inflight: 1, ..Segment::default() });
+        Room { segment: number, offset: 0, dead: filled.filter(|n| self.bury(*n)) }
+    }
+
+    /// A reserved record was written (`Some`), or could not be.
+    pub(super) fn written(&mut self, segment: u64, record: Option<(ChunkId, Loc)>) {
+        if let Some(s) = self.segments.get_mut(&segment) {
+            s.inflight -= 1;
+            s.unsynced = true;
+        }
+        if let Some((id, loc)) = record {
+            self.insert(id, loc);
+        }
+    }
+
+    fn insert(&mut self, id: ChunkId, loc: Loc) {
+        self.remove(&id);
+        self.live += loc.span();
+        if !loc.keep {
+            self.evictable += loc.span();
+        }
+        if let Some(s) = self.segments.get_mut(&loc.segment) {
+            s.records.insert(loc.offset, id);
+        }
+        self.map.insert(id, loc);
+    }
+
+    /// Forgets a chunk; where it was.
+    pub(super) fn remove(&mut self, id: &ChunkId) -> Option<Loc> {
+        let loc = self.map.remove(id)?;
+        self.live -= loc.span();
+        if !loc.keep {
+            self.evictable -= loc.span();
+        }
+        if let Some(s) = self.segments.get_mut(&loc.segment) {
+            s.records.remove(&loc.offset);
+        }
+        Some(loc)
+    }
+
+    /// Forgets a segment if nothing in it is needed and nothing will be added.
+    pub(super) fn bury(&mut self, number: u64) -> bool {
+        let dead = self.current != Some(number)
+            && self.segments.get(&number).is_some_and(|s| s.records.is_empty() && s.inflight == 0);
+        if dead {
+            self.segments.remove(&number);
+        }
+        dead
+    }
+
+    pub(super) fn punched(&mut self, segment: u64, bytes: u64) {
+        if let Some(s) = self.segments.get_mut(&segment) {
+            s.punched += bytes;
+        }
+    }
+
+    pub(super) fn release(&mut self, id: &ChunkId) {
+        if let Some(loc) = self.map.get_mut(id)
+            && loc.keep
+        {
+            loc.keep = false;
+            self.evictable += loc.span();
+        }
+    }
+    pub(super) fn pin(&mut self, id: &ChunkId) {
+        *self.pins.entry(*id).or_insert(0) += 1;
+    }
+    pub(super) fn unpin(&mut self, id: &ChunkId) {
+        if let Some(n) = self.pins.get_mut(id) {
+            *n -= 1;
+            if *n == 0 {
+                self.pins.remove(id);
+            }
+        }
+    }
+
+    /// Bytes of files, bytes of live records.
+    pub(super) fn used(&self) -> (u64, u64) {
+        let files = self.segments.values().map(|s| s.len.saturating_sub(s.punched)).sum();
+        (files, self.live)
+    }
+
+    /// All chunks by place.
+    pub(super) fn list(&self) -> Vec<(ChunkId, Place)> {
+        let mut all: Vec<_> = self.map.iter().map(|(id, loc)| (*id, loc.place())).collect();
+        all.sort_by_key(|(_, place)| *place);
+        all
+    }
+
+    /// The chunk to evict, while there is too much: the hand goes round, spares what was
+    /// used since it last came by, and passes over what is kept or pinned.
+    pub(super) fn victim(&mut self) -> Option<ChunkId> {
+        let files = self.used().0;
+        let cache = self.options.purpose == SegmentsUse::Cache;
+        let over = self.evictable > self.options.capacity
+            || (cache && files > self.options.capacity + self.options.segment_len);
+        if !over || self.evictable == 0 {
+            return None;
+        }
+        for _round in 0..3 {
+            let (segment, offset) = self.hand;
+            let ids: Vec<(u64, u64, ChunkId)> = self
+                .segments
+                .range(segment..)
+                .filter(|(n, _)| Some(**n) != self.current)
+                .flat_map(|(n, s)| s.records.iter().map(|(at, id)| (*n, *at, *id)))
+                .filter(|(n, at, _)| (*n, *at) > (segment, offset))
+                .take(4096)
+                .collect();
+            if ids.is_empty() {
+                self.hand = (0, 0);
+            }
+            for (n, at, id) in ids {
+                self.hand = (n, at);
+                let pinned = self.pins.contains_key(&id);
+                match self.map.get_mut(&id) {
+                    Some(loc) if loc.touched => loc.touched = false,
+                    Some(loc) if !loc.keep && !pinned => return Some(id),
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+}
