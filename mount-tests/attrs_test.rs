@@ -8,8 +8,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
-const NOW: i64 = rustix::fs::UTIME_NOW as i64;
-const OMIT: i64 = rustix::fs::UTIME_OMIT as i64;
+const NOW: i64 = rustix::fs::UTIME_NOW;
+const OMIT: i64 = rustix::fs::UTIME_OMIT;
 
 fn times(m: &Metadata) -> [(i64, i64); 2] {
     [(m.atime(), m.atime_nsec()), (m.mtime(), m.mtime_nsec())]
@@ -25,7 +25,7 @@ fn modes_and_owners() {
             t.stat(&path);
         }
         t.did("chmod of a directory", fs::set_permissions(dir, Permissions::from_mode(0o1777)));
-        t.stat(&dir.join("."));
+        t.stat(dir);
         if rustix::process::geteuid().is_root() {
             for (uid, gid) in [(Some(1), None), (None, Some(2)), (Some(3), Some(4)), (None, None)] {
                 t.did("chown", chown(&path, uid, gid));
@@ -166,7 +166,7 @@ fn times_that_change_by_themselves() {
         t.note(("unlink in", changed(dir, "d", || fs::remove_file(at("d/y")).unwrap())));
         t.note(("mkdir in", changed(dir, "d", || fs::create_dir(at("d/s")).unwrap())));
         t.note(("rmdir in", changed(dir, "d", || fs::remove_dir(at("d/s")).unwrap())));
-        t.note(("list", changed(dir, "d", || drop(fs::read_dir(at("d")).unwrap().count()))));
+        t.note(("list", changed(dir, "d", || assert!(fs::read_dir(at("d")).unwrap().count() < 9))));
     });
 }
 

@@ -31,5 +31,6 @@ fn a_panic_in_a_task_is_that_requests_error() {
     assert_eq!(errno(fs::read(&path).unwrap_err()), EIO);
     fs::write(m.path("a"), b"x").unwrap();
     assert_eq!(fs::read(m.path("a")).unwrap(), b"x");
-    assert_eq!(m.handle().in_flight(), 0);
+    // A close does not wait for its RELEASE.
+    crate::harness::eventually("no request left over", || m.handle().in_flight() == 0);
 }

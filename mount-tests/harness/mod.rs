@@ -74,8 +74,10 @@ impl Drop for Mounted {
 }
 
 /// What came of a case, line by line.
-#[derive(Default)]
-pub struct Trace(Vec<String>);
+pub struct Trace {
+    lines: Vec<String>,
+    base: PathBuf,
+}
 
 impl Trace {
     /// One outcome: the value, or the errno.
@@ -86,13 +88,13 @@ impl Trace {
     ) -> Option<T> {
         match outcome {
             Ok(value) => {
-                self.0.push(format!("{what}: {value:?}"));
+                self.lines.push(format!("{what}: {value:?}"));
                 Some(value)
             }
             Err(e) => {
                 let e: io::Error = e.into();
                 let errno = e.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
-                self.0.push(format!("{what}: {errno:?}"));
+                self.lines.push(format!("{what}: {errno:?}"));
                 None
             }
         }
@@ -113,12 +115,12 @@ impl Trace {
     }
 
     pub fn note(&mut self, what: impl Debug) {
-        self.0.push(format!("{what:?}"));
+        self.lines.push(format!("{what:?}"));
     }
 
     /// What stat(2) says, but for times, inode numbers and sizes of directories.
     pub fn stat(&mut self, path: &Path) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path.strip_prefix(&self.base).unwrap_or(path).display().to_string();
         self.say(format!("stat {name}"), std::fs::symlink_metadata(path).map(|m| describe(&m)));
     }
 }
@@ -144,9 +146,9 @@ pub fn compare(case: impl Fn(&Path, &mut Trace)) {
     let local = tempfile::tempdir().expect("a directory");
     let mounted = Mounted::new();
     let [expected, got] = [local.path(), mounted.dir()].map(|dir| {
-        let mut trace = Trace::default();
+        let mut trace = Trace { lines: Vec::new(), base: dir.into() };
         case(dir, &mut trace);
-        trace.0
+        trace.lines
     });
     assert!(!expected.is_empty(), "the case says nothing");
     for (i, (e, g)) in expected.iter().zip(&got).enumerate() {

@@ -152,7 +152,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
             drop(all);
         });
-        flight.admit_write(1 << 20, runtime.handle()).expect("room again");
+        let _room = flight.admit_write(1 << 20, runtime.handle()).expect("room again");
         assert!(start.elapsed() >= Duration::from_millis(90));
     }
 }

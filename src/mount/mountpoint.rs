@@ -1,16 +1,22 @@
 //! The directory a mount goes to: making it, judging it, and clearing what a crash left there.
 
 use super::session::MountError;
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 /// The type of every kith mount.
 pub const FS_TYPE: &str = "fuse.kith";
 /// Dead mounts may lie on top of each other, one for each crash.
 const MOST_LAYERS: usize = 16;
+/// How long a mount may take to show that it lives.
+const LIFE_SIGN: Duration = Duration::from_secs(2);
 
 /// One line of /proc/self/mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,22 +73,24 @@ pub(super) fn mounted_at(dir: &Path) -> io::Result<Option<Mounted>> {
 /// `dir` without links, though the last part may be a dead mount that cannot be looked at.
 fn resolve(dir: &Path) -> io::Result<PathBuf> {
     let dir = std::path::absolute(dir)?;
+    let is_link = std::fs::symlink_metadata(&dir).is_ok_and(|m| m.is_symlink());
     match (dir.parent(), dir.file_name()) {
-        (Some(parent), Some(name)) if std::fs::symlink_metadata(&dir).is_ok_and(|m| !m.is_symlink()) => {
-            Ok(parent.canonicalize()?.join(name))
-        }
-        (Some(parent), Some(name)) if is_dead(&dir) => Ok(parent.canonicalize()?.join(name)),
+        (Some(parent), Some(name)) if !is_link => Ok(parent.canonicalize()?.join(name)),
         _ => dir.canonicalize(),
     }
 }
 
-/// Whether `dir` is a FUSE mount whose process is gone.
+/// Whether `dir` is a FUSE mount whose process is gone. A mount that does not answer for
+/// [`LIFE_SIGN`] counts as living: its process may only be slow or stopped.
 pub fn is_dead(dir: &Path) -> bool {
-    matches!(
-        std::fs::metadata(dir).map_err(|e| e.raw_os_error()),
-        Err(Some(code)) if code == rustix::io::Errno::NOTCONN.raw_os_error()
-            || code == rustix::io::Errno::CONNABORTED.raw_os_error()
-    )
+    let (answer, answered) = mpsc::channel();
+    let dir = dir.to_owned();
+    // stat(2) would be answered from the kernel's cache for an hour after a crash; statfs(2)
+    // always asks. On a thread, since it may never return.
+    let asked = thread::Builder::new().name("kith-life-sign".into()).spawn(move || {
+        let _ = answer.send(rustix::fs::statvfs(&dir).err());
+    });
+    asked.is_ok() && matches!(answered.recv_timeout(LIFE_SIGN), Ok(Some(Errno::NOTCONN | Errno::CONNABORTED)))
 }
 
 /// Makes the directory if need be, clears kith's own dead mounts from it, and says where it
@@ -138,7 +146,7 @@ pub(super) fn unmount(dir: &Path, lazy: bool) -> io::Result<()> {
     let flags = if lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() } | UnmountFlags::NOFOLLOW;
     match rustix::mount::unmount(dir, flags) {
         // An ordinary user must ask the set-uid helper.
-        Err(rustix::io::Errno::PERM) => ask_helper(dir, lazy),
+        Err(Errno::PERM) => ask_helper(dir, lazy),
         outcome => Ok(outcome?),
     }
 }

@@ -17,8 +17,22 @@ fn is_foreign(name: &[u8]) -> bool {
     name.starts_with(b"system.") || name == b"security.capability" || name == b"security.selinux"
 }
 
+/// Whether the name belongs to a namespace of attributes that are kept, and has a rest.
+fn check(name: &[u8]) -> Result<()> {
+    for namespace in [&b"user."[..], b"trusted.", b"security."] {
+        if let Some(rest) = name.strip_prefix(namespace) {
+            return if rest.is_empty() { Err(Error::Invalid("an attribute without a name")) } else { Ok(()) };
+        }
+    }
+    Err(Error::Unsupported)
+}
+
 pub(super) fn get<F: Files>(files: &F, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
-    if is_foreign(name) { Err(Error::NoAttr) } else { files.getxattr(ino, name) }
+    if is_foreign(name) {
+        return Err(Error::NoAttr);
+    }
+    check(name)?;
+    files.getxattr(ino, name)
 }
 
 pub(super) fn set<F: Files>(
@@ -32,12 +46,17 @@ pub(super) fn set<F: Files>(
     if is_foreign(name) {
         return Err(Error::Unsupported);
     }
+    check(name)?;
     let (create, replace) = (flags & XATTR_CREATE != 0, flags & XATTR_REPLACE != 0);
     files.setxattr(ino, name, value, create, replace, caller)
 }
 
 pub(super) fn remove<F: Files>(files: &F, ino: Ino, name: &[u8], caller: Caller) -> Result<()> {
-    if is_foreign(name) { Err(Error::NoAttr) } else { files.removexattr(ino, name, caller) }
+    if is_foreign(name) {
+        return Err(Error::NoAttr);
+    }
+    check(name)?;
+    files.removexattr(ino, name, caller)
 }
 
 /// The names, each ended by a NUL.
