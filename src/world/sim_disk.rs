@@ -574,3 +574,6 @@ impl Drop for SimFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
