@@ -1,4 +1,5 @@
 use super::*;
+use crate::world::{Disk, DiskFile, Open};
 
 fn disk_with(path: &str, synced: &[u8]) -> (SimDisk, Arc<dyn DiskFile>) {
     let disk = SimDisk::new();
