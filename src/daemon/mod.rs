@@ -1,1 +1,18 @@
-//! See lib.rs.
+//! The composition root: starts and stops everything, and answers the control socket.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod config;
+mod control;
+mod drives;
+pub mod home;
+mod keyring;
+mod mounts;
+pub mod node;
+pub mod notify;
+pub mod run;
+mod runner;
+mod service;
+pub mod setup;
+
+pub use keyring::Keyring;

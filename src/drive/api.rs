@@ -176,8 +176,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// A filesystem, as the mount sees it.
 pub trait Files: Send + Sync + 'static {
     fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr>;
-    /// The kernel dropped `count` lookups of an inode.
+    /// The kernel dropped `count` lookups of an inode. One lookup is counted for every answer
+    /// of lookup, mknod, mkdir, symlink, link and create, and for every mention in
+    /// [`Files::remember`]; the root is never forgotten. An inode without names lives until its
+    /// count is zero and its last handle is released.
     fn forget(&self, ino: Ino, count: u64);
+    /// One lookup more for each of these: a directory listing gave them to the kernel.
+    fn remember(&self, _inos: &[Ino]) {}
+    /// A number that changes whenever this file's content changes by anything but writes,
+    /// truncations and fallocates through this mount; while it stays, the kernel keeps its
+    /// pages of the file from one open to the next.
+    fn content_epoch(&self, _ino: Ino) -> u64 {
+        0
+    }
     fn getattr(&self, ino: Ino) -> Result<Attr>;
     /// Size changes go through [`Files::truncate`].
     fn setattr(&self, ino: Ino, set: SetAttr, caller: Caller) -> Result<Attr>;

@@ -1,6 +1,41 @@
 //! A live drive: read, write, fsync, publish, merge.
 #![forbid(unsafe_code)]
 
+mod access;
 mod api;
+mod attrs;
+mod cancel;
+mod chunks;
+mod data;
+mod dirty;
+mod files;
+mod friends;
+mod keeper;
+mod live;
+mod live_drive;
+mod merger;
+mod meta;
+mod packer;
+mod publisher;
+mod ranges;
+mod reader;
+mod records;
+mod replay;
+mod settle;
+mod setup;
+mod shared;
+mod start;
+mod state;
+mod status;
+mod uploads;
+mod write;
+mod xattr;
+
+#[cfg(test)]
+mod tests;
 
 pub use api::*;
+pub use friends::{Boxed, DriveGrid, Found, RealGrid};
+pub use live_drive::{Drive, WaitOutcome};
+pub use setup::{DriveOptions, DriveSetup, OpenError};
+pub use status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};

@@ -1,1 +1,195 @@
-//! See lib.rs.
+//! Serving friends: shares, leases, grants, logs; admission before the first byte.
+//!
+//! A [`Holder`] keeps shares as files, leases and grants in a record log, and the logs of
+//! drives in a record log each. Nothing is acknowledged before it is synced. Requests come
+//! as [`Request`]s from a [`Caller`] and are answered with a [`Reply`]; the network is one
+//! way in, tests and this machine's own grid are another.
+#![forbid(unsafe_code)]
+
+mod admission;
+mod body;
+mod drive_logs;
+mod get;
+mod leases;
+mod logs;
+mod put;
+mod records;
+mod serve;
+mod shares;
+mod state;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use body::{Body, Caller, Reply};
+pub use drive_logs::{CheckEntry, CheckedEntry};
+pub use records::{Place, RecordError, RecordFile, Scan};
+pub use shares::{HEAD_LEN, SHARE_MAGIC, ShareError, ShareHead};
+pub use state::HolderStatus;
+
+use crate::keys::{DriveId, Hash, NodeId, PersonId, Record, Signed, SigningKey};
+use crate::ledger::{DiskFacts, LeaseKey, Policy, day_of};
+use crate::wire::{self, Day, Reason, Refusal, Response};
+use crate::world::{Places, World};
+use drive_logs::DriveLogs;
+use parking_lot::Mutex;
+use put::Publisher;
+use shares::ShareFiles;
+use state::State;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Semaphore;
+
+/// Shares that may arrive at once, in all; each takes [`RECEIVE_BUFFER`] of memory.
+const PUTS_MAX: usize = 48;
+/// Bytes of an arriving share collected before they go to the disk.
+const RECEIVE_BUFFER: usize = 512 << 10;
+/// Bytes of answers in memory at once.
+const ANSWERS_MAX: usize = 64 << 20;
+/// How often ended leases are looked for.
+const MAINTAIN_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Who this holder is, and how it lends.
+#[derive(Clone)]
+pub struct HolderOptions {
+    pub node: NodeId,
+    /// Whose disk it is; grants must begin with this person.
+    pub owner: PersonId,
+    /// Signs receipts and refusals.
+    pub signing: SigningKey,
+    /// Bytes lent in all.
+    pub lends: u64,
+    /// Bytes that must stay free on the filesystem.
+    pub floor: u64,
+    pub policy: Policy,
+    /// Checks entries of logs before they are kept.
+    pub check_entry: CheckEntry,
+}
+
+/// Why a holder did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum HolderError {
+    #[error("lent space: {0}")]
+    Shares(#[from] ShareError),
+    #[error("lent space: {0}")]
+    Records(#[from] RecordError),
+    #[error("lent space: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A node in the role of keeping things for others.
+pub struct Holder {
+    world: World,
+    options: HolderOptions,
+    lends: AtomicU64,
+    places: Places,
+    files: Arc<ShareFiles>,
+    state: Arc<Mutex<State>>,
+    log: RecordFile,
+    drives: Mutex<BTreeMap<DriveId, Arc<DriveLogs>>>,
+    publisher: Publisher,
+    /// One change of a lease's file at a time.
+    busy: Mutex<BTreeMap<LeaseKey, Arc<tokio::sync::Mutex<()>>>>,
+    puts: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+}
+
+impl Holder {
+    /// Open what is lent below `places.lent`, reconciling leases and files.
+    pub async fn open(
+        world: &World,
+        places: &Places,
+        options: HolderOptions,
+    ) -> Result<Arc<Holder>, HolderError> {
+        let (at, dir) = (world.clone(), places.lent.clone());
+        let opened = world.blocking(move || state::open(&at, &dir)).await??;
+        let state::OpenedState { files, log, state } = opened;
+        let files = Arc::new(files);
+        let holder = Arc::new(Holder {
+            world: world.clone(),
+            lends: AtomicU64::new(options.lends),
+            options,
+            places: places.clone(),
+            publisher: Publisher::new(world.clone(), files.clone()),
+            files,
+            state: Arc::new(Mutex::new(state)),
+            log,
+            drives: Mutex::new(BTreeMap::new()),
+            busy: Mutex::new(BTreeMap::new()),
+            puts: Arc::new(Semaphore::new(PUTS_MAX)),
+            answers: Arc::new(Semaphore::new(ANSWERS_MAX / 1024)),
+        });
+        holder.open_logs().await?;
+        holder.maintain().await;
+        let weak = Arc::downgrade(&holder);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(MAINTAIN_EVERY).await;
+                match weak.upgrade() {
+                    Some(holder) => holder.maintain().await,
+                    None => return,
+                }
+            }
+        });
+        Ok(holder)
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.options.node
+    }
+    /// Whose disk it is.
+    pub fn owner(&self) -> PersonId {
+        self.options.owner
+    }
+    /// Lend more or less from now on; what is kept is kept.
+    pub fn set_lends(&self, bytes: u64) {
+        self.lends.store(bytes, Ordering::Relaxed);
+    }
+    fn today(&self) -> Day {
+        day_of(self.world.now_ms())
+    }
+
+    async fn disk_facts(&self) -> DiskFacts {
+        let (disk, dir) = (self.world.disk.clone(), self.places.lent.clone());
+        let space = self.world.blocking(move || disk.space(&dir)).await;
+        let free = space.ok().and_then(Result::ok).map_or(0, |s| s.free);
+        let state = self.state.lock();
+        DiskFacts {
+            capacity: self.lends.load(Ordering::Relaxed),
+            lent: state.book.lent().saturating_add(state.reserved()),
+            free,
+            floor: self.options.floor,
+            reserved: state.reserved(),
+        }
+    }
+
+    fn sign<T: Record>(&self, value: &T) -> Signed {
+        Signed::record(&self.options.signing, value)
+    }
+
+    /// A signed refusal.
+    fn refuse(&self, reason: Reason, account: PersonId, detail: impl Into<String>) -> Response {
+        self.refuse_at(reason, account, 0, 0, detail)
+    }
+
+    fn refuse_at(
+        &self,
+        reason: Reason,
+        account: PersonId,
+        limit: u64,
+        used: u64,
+        detail: impl Into<String>,
+    ) -> Response {
+        let detail: String = detail.into().chars().take(wire::DETAIL_MAX / 4).collect();
+        let (holder, day) = (self.options.node, self.today());
+        let refusal = Refusal { reason, limit, used, detail, holder, account, day };
+        Response::Refusal { refusal: self.sign(&refusal) }
+    }
+
+    /// Head of the ledger between an account and this holder.
+    fn ledger_head(&self, account: &PersonId) -> Hash {
+        self.state.lock().ledger_head(account)
+    }
+}

@@ -68,6 +68,8 @@ purposes! {
     EntryHash = "entry hash",
     /// Sealed vector or body to the hash in an entry's header.
     EntryBody = "entry body hash",
+    /// Entry key to the key of the padding in packs.
+    PackPadding = "pack padding",
     /// The hash that names a pack.
     PackId = "pack id",
     /// Hash of a signed object's bytes (grants, certificates, admin records).
@@ -88,6 +90,14 @@ purposes! {
     EnrolmentDiminish = "enrolment diminish",
     /// Join ticket's secret to the MAC over the TLS exporter.
     JoinMac = "join mac",
+    /// Join ticket's secret to the name by which its inviter finds it.
+    TicketId = "join ticket id",
+    /// Join ticket's secret and the TLS exporter to the key that seals the answer.
+    JoinSeal = "join answer seal",
+    /// Device seed to the key of QUIC's stateless resets.
+    StatelessReset = "stateless reset key",
+    /// Randomness to QUIC connection ids.
+    ConnectionIds = "quic connection ids",
     /// Checksum of a capability string.
     CapabilityChecksum = "capability checksum",
     /// Checksum of a join ticket string.

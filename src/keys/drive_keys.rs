@@ -147,6 +147,11 @@ impl DriveKeys {
     pub fn level(&self, epoch: Epoch) -> Result<&LevelKey, NoKey> {
         Ok(&self.epoch_keys(epoch)?.level)
     }
+    /// The key of an epoch at an equal or lesser power (write and admin: the read key).
+    pub fn level_at(&self, epoch: Epoch, power: Power) -> Result<LevelKey, NoKey> {
+        let keys = self.epoch_keys(epoch)?;
+        keys.level.diminish(power).ok_or_else(|| self.lacking(keys, power.min(Power::Read)))
+    }
     /// The same keys with less power.
     pub fn diminish(&self, to: Power) -> Result<DriveKeys, NoKey> {
         let mut out = DriveKeys { drive: self.drive, epochs: BTreeMap::new(), current: self.current };

@@ -71,6 +71,8 @@ kinds! {
     LocalCheckpoint = 22,
     /// A message of the keyring drive or a recovery record.
     Recovery = 23,
+    /// The answer to a Join (key of ticket and TLS exporter).
+    JoinAnswer = 24,
     /// For tests.
     Test = 255,
 }
@@ -200,10 +202,6 @@ impl SealKey {
         hasher.finalize_xof().fill(&mut nonce);
         nonce
     }
-
-    fn cipher(&self) -> XSalsa20Poly1305 {
-        XSalsa20Poly1305::new((&self.encryption).into())
-    }
 }
 
 impl std::fmt::Debug for SealKey {
@@ -215,10 +213,7 @@ impl std::fmt::Debug for SealKey {
 impl Seal for SealKey {
     fn seal_detached(&self, at: Position, text: &mut [u8]) -> [u8; SEAL_HEAD] {
         let nonce = self.nonce(at, text);
-        let tag = self
-            .cipher()
-            .encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", text)
-            .expect("secretbox encrypts any text when there is no associated data");
+        let tag = secretbox(&self.encryption, &nonce, text);
         let mut head = [0; SEAL_HEAD];
         head[..NONCE_LEN].copy_from_slice(&nonce);
         head[NONCE_LEN..].copy_from_slice(&tag);
@@ -227,13 +222,32 @@ impl Seal for SealKey {
 
     fn open_detached(&self, at: Position, head: &[u8; SEAL_HEAD], text: &mut [u8]) -> Result<(), OpenError> {
         let (nonce, tag) = head.split_at(NONCE_LEN);
-        self.cipher()
-            .decrypt_in_place_detached(Nonce::from_slice(nonce), b"", text, Tag::from_slice(tag))
-            .map_err(|_| OpenError::Forged)?;
+        secretbox_open(&self.encryption, nonce, tag, text)?;
         if bool::from(self.nonce(at, text).ct_eq(nonce)) {
             return Ok(());
         }
         text.zeroize();
         Err(OpenError::Misplaced)
     }
+}
+
+/// NaCl `crypto_secretbox`: encrypts in place, gives the tag.
+pub(super) fn secretbox(key: &[u8; 32], nonce: &[u8; NONCE_LEN], text: &mut [u8]) -> [u8; TAG_LEN] {
+    XSalsa20Poly1305::new(key.into())
+        .encrypt_in_place_detached(Nonce::from_slice(nonce), b"", text)
+        .expect("secretbox encrypts any text when there is no associated data")
+        .into()
+}
+
+/// NaCl `crypto_secretbox_open`: checks the tag in constant time before it decrypts.
+/// `nonce` and `tag` must have their lengths.
+pub(super) fn secretbox_open(
+    key: &[u8; 32],
+    nonce: &[u8],
+    tag: &[u8],
+    text: &mut [u8],
+) -> Result<(), OpenError> {
+    XSalsa20Poly1305::new(key.into())
+        .decrypt_in_place_detached(Nonce::from_slice(nonce), b"", text, Tag::from_slice(tag))
+        .map_err(|_| OpenError::Forged)
 }

@@ -1,1 +1,25 @@
-//! See lib.rs.
+//! FUSE over a [`crate::drive::Files`].
+//!
+//! [`mount`] puts a filesystem at a directory and gives a [`MountHandle`]. The threads, what
+//! the kernel may cache and what it is asked for are told in `adapter.rs`; what may wait, and
+//! until when, in `data.rs` and `in_flight.rs`; mounting and unmounting in `session.rs`;
+//! remote changes in `invalidate.rs`. [`donothing`] is the limit to measure against.
+
+mod adapter;
+mod attach;
+mod convert;
+mod data;
+pub mod donothing;
+mod errno;
+mod in_flight;
+mod invalidate;
+mod mountpoint;
+mod open_files;
+mod pool;
+mod session;
+mod shared;
+mod xattr;
+
+pub use adapter::FuseAdapter;
+pub use mountpoint::{FS_TYPE, clear_stale, is_dead};
+pub use session::{MountError, MountHandle, MountOptions, mount};

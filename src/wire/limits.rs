@@ -33,4 +33,26 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A holder refuses shares when its disk would have less free than this.
 pub const FREE_DISK_FLOOR: u64 = 64 << 20;
 /// Longest name a node, person or drive may have.
-pub const LABEL_MAX: usize = 64;
+pub use crate::keys::LABEL_MAX;
+/// Grants in one request: a chain of delegation and its root.
+pub const GRANTS_MAX: usize = 16;
+/// Leases or shares in one request about them.
+pub const LEASES_MAX: usize = 4096;
+/// Admin records in one message.
+pub const ADMIN_RECORDS_MAX: usize = 4096;
+/// Records in one roster message.
+pub const ROSTER_MAX: usize = 1024;
+/// Addresses of one node.
+pub const ADDRS_MAX: usize = 8;
+/// Longest text for people.
+pub const DETAIL_MAX: usize = 1024;
+/// Longest time a watch may ask to wait.
+pub const WATCH_MAX: Duration = Duration::from_secs(300);
+/// Most bytes that follow a Data answer: the ranges and their proofs.
+pub const DATA_MAX: u64 = 2 * GET_MAX;
+/// Bytes of a Join request that are not its body.
+pub const JOIN_HEAD: usize = 64;
+/// Longest Hello, and longest answer to one.
+pub const HELLO_MAX: usize = 4096;
+/// The version said in Hello.
+pub const PROTOCOL_VERSION: u32 = 1;

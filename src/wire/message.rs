@@ -7,8 +7,7 @@ use crate::keys::{DriveId, EntryHash, Hash, LogId, NodeId, PersonId, ShareId, Si
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Days since 1970, UTC.
-pub type Day = u32;
+pub use crate::keys::Day;
 
 /// Terms between holder and account; a field, never a branch in the code's shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -182,6 +181,8 @@ pub enum Request {
         admin: Vec<Signed>,
         grants: Vec<Signed>,
         bytes: u64,
+        /// BLAKE3 of the token that fetches will carry; replaces this account's former one.
+        read_token_hash: Hash,
     },
     /// Entries of one log, in sequence (each as received bytes). -> LogAck.
     LogAppend {
@@ -348,4 +349,14 @@ pub struct Member {
     /// A later record replaces an earlier.
     pub serial: u64,
     pub removed: bool,
+}
+
+impl Request {
+    /// Kinds of requests this version knows; they are numbered from 0 in order of declaration.
+    pub const KINDS: u32 = 22;
+}
+
+impl Response {
+    /// Kinds of responses this version knows.
+    pub const KINDS: u32 = 12;
 }

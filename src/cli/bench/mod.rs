@@ -1,0 +1,158 @@
+//! `kith bench`: what this machine can do, what kith does on it, and the targets beside.
+//!
+//! Every figure that has a limit is measured in the same run as its limit and printed as a
+//! ratio: timings of a busy machine wander, ratios much less.
+
+mod grid_lines;
+mod limits;
+mod metadata_lines;
+mod random_lines;
+mod scale_lines;
+mod stage_lines;
+mod village_lines;
+
+use crate::cli::Context;
+use crate::cli::args::Bench;
+use crate::daemon::api::{Exit, Outcome, Trouble};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// What a figure should be.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+    /// A limit of this machine, or a figure without a target.
+    None,
+}
+
+/// One line of the result.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Row {
+    pub what: String,
+    pub value: f64,
+    pub unit: &'static str,
+    pub target: Target,
+}
+
+impl Row {
+    pub fn new(what: impl Into<String>, value: f64, unit: &'static str, target: Target) -> Row {
+        Row { what: what.into(), value, unit, target }
+    }
+    /// Whether the target is met; None without one.
+    pub fn met(&self) -> Option<bool> {
+        match self.target {
+            Target::AtLeast(t) => Some(self.value >= t),
+            Target::AtMost(t) => Some(self.value <= t),
+            Target::None => None,
+        }
+    }
+    fn line(&self) -> String {
+        let target = match self.target {
+            Target::AtLeast(t) => format!(">= {}", figure(t)),
+            Target::AtMost(t) => format!("<= {}", figure(t)),
+            Target::None => "-".into(),
+        };
+        let met = match self.met() {
+            Some(true) => "ok",
+            Some(false) => "MISSED",
+            None => "",
+        };
+        format!("{:62} {:>10} {:6} {:>10}  {met}", self.what, figure(self.value), self.unit, target)
+    }
+}
+
+fn figure(v: f64) -> String {
+    match v.abs() {
+        a if a >= 100.0 => format!("{v:.0}"),
+        a if a >= 1.0 => format!("{v:.2}"),
+        _ => format!("{v:.3}"),
+    }
+}
+
+/// What a group of lines is given.
+pub struct Ground {
+    /// An empty directory on the disk to measure; removed afterwards.
+    pub dir: PathBuf,
+    /// Volume, 1.0 for the whole run.
+    pub scale: f64,
+}
+
+impl Ground {
+    /// `full` bytes or files, scaled, at least `least`.
+    pub fn amount(&self, full: u64, least: u64) -> u64 {
+        ((full as f64 * self.scale) as u64).max(least)
+    }
+    pub fn sub(&self, name: &str) -> Outcome<PathBuf> {
+        let dir = self.dir.join(name);
+        std::fs::create_dir_all(&dir).map_err(|e| failed(&dir, e))?;
+        Ok(dir)
+    }
+}
+
+/// A measurement that could not be made.
+pub fn failed(what: impl AsRef<Path>, why: impl ToString) -> Trouble {
+    Trouble::new(
+        format!("bench: {}", what.as_ref().display()),
+        why,
+        "check room and permissions, or choose another --dir",
+    )
+}
+
+type Group = fn(&Ground, &mut dyn FnMut(Row)) -> Outcome<()>;
+
+const GROUPS: [(&str, Group); 5] = [
+    ("stages", stage_lines::run),
+    ("grid", grid_lines::five),
+    ("ten", grid_lines::ten),
+    ("scale", scale_lines::run),
+    ("village", village_lines::run),
+];
+
+pub fn bench(cx: &Context, args: &Bench) -> Outcome<()> {
+    let known: Vec<&str> = GROUPS.iter().map(|(n, _)| *n).collect();
+    if let Some(unknown) = args.which.iter().find(|w| !known.contains(&w.as_str())) {
+        return Err(Trouble::new(
+            format!("no measurement called '{unknown}'"),
+            "unknown name",
+            format!("one of: {}", known.join(", ")),
+        )
+        .exit(Exit::Usage));
+    }
+    let base = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let dir = base.join(format!("kith-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).map_err(|e| failed(&dir, e))?;
+    let ground = Ground { dir: dir.clone(), scale: if args.quick { 0.1 } else { 1.0 } };
+    let mut rows = Vec::new();
+    let mut result = Ok(());
+    for (name, group) in GROUPS {
+        if !args.which.is_empty() && !args.which.iter().any(|w| w == name) {
+            continue;
+        }
+        let mut take = |row: Row| {
+            if !cx.json {
+                println!("{}", row.line());
+            }
+            rows.push(row);
+        };
+        result = group(&ground, &mut take);
+        if result.is_err() {
+            break;
+        }
+    }
+    // What was measured is worth keeping even when the directory cannot be removed.
+    let _ = std::fs::remove_dir_all(&dir);
+    if cx.json {
+        cx.print(&rows, |_| ())?;
+    }
+    result?;
+    let missed = rows.iter().filter(|r| r.met() == Some(false)).count();
+    if missed > 0 && !cx.json {
+        println!(
+            "{missed} of {} targets missed on this machine now",
+            rows.iter().filter(|r| r.met().is_some()).count()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `kith drive`: create, list, show a capability, open one.
+
+use crate::cli::args::Drive;
+use crate::cli::invite::role_name;
+use crate::cli::{Context, line_from_stdin, say, unexpected};
+use crate::daemon::api::{Line, Outcome, Request};
+
+pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
+    cx.ensure_daemon()?;
+    match args {
+        Drive::Create { name } => {
+            cx.ask(&Request::DriveCreate { name: name.clone() })?;
+            if !cx.json {
+                println!(
+                    "Drive '{}' is there. Mount it: kith mount --drive {}",
+                    say::escaped(name),
+                    say::escaped(name)
+                );
+            }
+            Ok(())
+        }
+        Drive::List => match cx.ask(&Request::DriveList)? {
+            Line::Drives { drives } => cx.print(&drives, |drives| {
+                for d in drives {
+                    let at =
+                        d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
+                    println!(
+                        "  {:16} {:8} {at}  ({})",
+                        say::escaped(&d.name),
+                        d.power,
+                        &d.id[..8.min(d.id.len())]
+                    );
+                }
+            }),
+            other => Err(unexpected(other)),
+        },
+        Drive::Show { name, role } => {
+            match cx.ask(&Request::DriveShow { name: name.clone(), power: role_name(*role).into() })? {
+                answer @ Line::Capability { .. } => cx.print(&answer, |a| {
+                    if let Line::Capability { capability } = a {
+                        eprintln!(
+                            "Whoever has this has that power over '{}'. It cannot be taken back from a copy.",
+                            say::escaped(name)
+                        );
+                        println!("{capability}");
+                    }
+                }),
+                other => Err(unexpected(other)),
+            }
+        }
+        Drive::Open { capability, name } => {
+            let capability = if capability == "-" { line_from_stdin()? } else { capability.clone() };
+            match cx.ask(&Request::DriveOpen { capability: capability.trim().into(), name: name.clone() })? {
+                Line::Joined { drives, .. } => cx.print(&drives, |drives| {
+                    drives.iter().for_each(|d| {
+                        println!(
+                            "Drive '{}' is there. Mount it: kith mount --drive {}",
+                            say::escaped(d),
+                            say::escaped(d)
+                        )
+                    });
+                }),
+                other => Err(unexpected(other)),
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `kith join TICKET`: mutual grants and, where the ticket carries them, drives.
+
+use crate::cli::args::Join;
+use crate::cli::{Context, line_from_stdin, say, unexpected};
+use crate::daemon::api::{Line, Outcome, Request};
+
+pub fn join(cx: &Context, args: &Join) -> Outcome<()> {
+    cx.ensure_daemon()?;
+    let ticket = if args.ticket == "-" { line_from_stdin()? } else { args.ticket.clone() };
+    match cx.ask(&Request::Join { ticket: ticket.trim().into(), grant: args.grant })? {
+        answer @ Line::Joined { .. } => cx.print(&answer, |a| {
+            if let Line::Joined { friend, drives } = a {
+                println!("You and {} are friends now.", say::escaped(friend));
+                for drive in drives {
+                    println!(
+                        "Drive '{}' is yours to mount: kith mount --drive {}",
+                        say::escaped(drive),
+                        say::escaped(drive)
+                    );
+                }
+            }
+        }),
+        other => Err(unexpected(other)),
+    }
+}

@@ -1,0 +1,216 @@
+//! What is said over the control socket: one JSON request line, then any number of
+//! progress lines, then one answer line. The command line is a thin client of it.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Version of everything printed by `--json`; fields are only ever added.
+pub const SCHEMA: u32 = 1;
+
+/// Exit codes of the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    Failed = 1,
+    Usage = 2,
+    NoDaemon = 3,
+    NotSafe = 4,
+    AtRisk = 5,
+    NoRoom = 6,
+}
+
+/// An error as people read it, in three lines.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{what}: {why}")]
+pub struct Trouble {
+    /// What was not done, naming the object.
+    pub what: String,
+    pub why: String,
+    /// The way out.
+    pub fix: String,
+    pub exit: Exit,
+}
+
+impl Trouble {
+    pub fn new(what: impl Into<String>, why: impl ToString, fix: impl Into<String>) -> Trouble {
+        Trouble { what: what.into(), why: why.to_string(), fix: fix.into(), exit: Exit::Failed }
+    }
+    /// The same with another exit code.
+    pub fn exit(mut self, exit: Exit) -> Trouble {
+        self.exit = exit;
+        self
+    }
+}
+
+/// Results towards people.
+pub type Outcome<T> = Result<T, Trouble>;
+
+/// How long `sync` waits, and for what.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    Local,
+    Published,
+    Safe,
+    Full,
+}
+
+/// Requests.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    Status {
+        path: Option<PathBuf>,
+    },
+    /// A ticket for one person (or `device`: another device of this person is not yet offered).
+    Invite {
+        label: Option<String>,
+        /// Bytes granted to the guest on this node's disk.
+        grant: Option<u64>,
+        valid_minutes: u64,
+        drives: Vec<String>,
+        role: Option<String>,
+    },
+    Join {
+        ticket: String,
+        grant: Option<u64>,
+    },
+    Friends,
+    FriendLimit {
+        friend: String,
+        bytes: u64,
+    },
+    DriveCreate {
+        name: String,
+    },
+    DriveList,
+    /// A capability string for a drive this node has, at `power` or less.
+    DriveShow {
+        name: String,
+        power: String,
+    },
+    DriveOpen {
+        capability: String,
+        name: Option<String>,
+    },
+    Mount {
+        drive: Option<String>,
+        dir: PathBuf,
+        read_only: bool,
+        allow_other: bool,
+        nonempty: bool,
+    },
+    Unmount {
+        dir: Option<PathBuf>,
+    },
+    Sync {
+        path: Option<PathBuf>,
+        timeout_s: Option<u64>,
+        until: Until,
+    },
+    /// Forget what can be fetched again (caches and memory; never unsaved data).
+    DropCaches,
+    Stop,
+}
+
+/// One line of an answer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Line {
+    Progress(Progress),
+    Failed(Trouble),
+    Done,
+    Ticket { ticket: String, expires_ms: u64 },
+    Joined { friend: String, drives: Vec<String> },
+    Friends { friends: Vec<FriendStatus> },
+    Drives { drives: Vec<DriveLine> },
+    Capability { capability: String },
+    Mounted { dir: PathBuf, drive: String },
+    Status(Box<Report>),
+    Path(PathReport),
+    Synced { state: String, files: u64, bytes: u64 },
+}
+
+/// How far a long request is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    pub done_bytes: u64,
+    pub total_bytes: u64,
+    pub files_waiting: u64,
+    pub text: String,
+}
+
+/// One friend.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FriendStatus {
+    pub name: String,
+    pub node: String,
+    pub online: bool,
+    /// Seconds since it was last heard of; None: never.
+    pub last_seen_s: Option<u64>,
+    pub rtt_ms: Option<u64>,
+    /// Bytes this friend allows us, and holds for us.
+    pub allows: u64,
+    pub holds_for_us: u64,
+    /// Bytes we allow this friend, and hold for it.
+    pub we_allow: u64,
+    pub we_hold: u64,
+    /// Trouble with this friend, in words (wrong bytes served, full, refused).
+    pub trouble: Option<String>,
+}
+
+/// One drive, in a list.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DriveLine {
+    pub name: String,
+    pub id: String,
+    pub power: String,
+    pub mounted: Option<PathBuf>,
+}
+
+/// One drive, in the status.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DriveReport {
+    pub name: String,
+    pub id: String,
+    pub power: String,
+    pub mounted: Option<PathBuf>,
+    pub files: u64,
+    /// Shares needed and made now, and the households that may vanish once files are safe.
+    pub k: u8,
+    pub n: u8,
+    pub margin: u8,
+    /// The worst state of any file, in the words of the user.kith.state attribute.
+    pub state: String,
+    /// Files (and bytes) not yet safe.
+    pub waiting_files: u64,
+    pub waiting_bytes: u64,
+    pub problems: Vec<String>,
+}
+
+/// `kith status`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Report {
+    pub schema: u32,
+    pub name: String,
+    pub node: String,
+    pub addrs: Vec<String>,
+    pub lends: u64,
+    pub lent_used: u64,
+    /// Bytes on the wire since this start, headers included.
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    pub friends: Vec<FriendStatus>,
+    pub drives: Vec<DriveReport>,
+}
+
+/// `kith status PATH`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PathReport {
+    pub schema: u32,
+    pub path: PathBuf,
+    pub state: String,
+    pub size: u64,
+    /// Names of friends that hold part of it, for a file.
+    pub holders: Vec<String>,
+}

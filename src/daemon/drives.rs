@@ -1,0 +1,430 @@
+//! The drives of a node: making, opening, joining them, and letting others in.
+
+use super::api::{Line, Outcome, Trouble};
+use super::node::{Node, NodeDrive};
+use super::setup::check_label;
+use crate::drive::{Drive, DriveOptions, DriveSetup, RealGrid};
+use crate::grid::Invitation;
+use crate::keys::{
+    self, AdminLog, Capability, Certificate, DriveId, DriveKeys, DriveSecrets, Enrolment, EnrolmentSecret,
+    ExchangeKey, Parameters, Power, ReadKey, Seed, Signed, SigningKey, WriterKey, WriterSecrets,
+};
+use crate::net::Priority;
+use crate::wire::{Enrol, Invited, JoinedDrive, LABEL_MAX, Request, Response, Ticket};
+use crate::world::Places;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// History of a new drive, and the delays in its genesis record (days).
+const RETENTION_DAYS: u32 = 30;
+const RELEASE_DELAY_DAYS: u16 = 7;
+const PARK_AFTER_DAYS: u16 = 90;
+/// How long one friend may take to say what it knows of a drive.
+const ASK: Duration = Duration::from_secs(10);
+
+/// The power that a role's name gives.
+fn power_of(role: &str) -> Outcome<Power> {
+    match role {
+        "admin" => Ok(Power::Admin),
+        "writer" => Ok(Power::Write),
+        "reader" => Ok(Power::Read),
+        "helper" => Ok(Power::Repair),
+        "auditor" => Ok(Power::Verify),
+        other => Err(Trouble::new(
+            format!("'{other}' is not a role"),
+            "unknown word",
+            "one of: admin, writer, reader, helper, auditor",
+        )),
+    }
+}
+
+impl Node {
+    fn drive_places(&self, id: &DriveId) -> Places {
+        let name = &id.to_string()[..16];
+        let places = self.home.places();
+        Places {
+            state: places.state.join("drives").join(name),
+            cache: places.cache.join("drives").join(name),
+            lent: places.lent,
+        }
+    }
+
+    /// Open every drive in the keyring. One that does not open is said, and does not keep
+    /// the others, nor lending, from starting.
+    pub(super) async fn open_known_drives(self: &Arc<Self>) {
+        let known: Vec<(DriveId, DriveSecrets)> =
+            self.keyring.read(|k| k.drives.iter().map(|(id, s)| (*id, s.clone())).collect());
+        for (id, secrets) in known {
+            if let Err(t) = self.open_drive(id, secrets.clone(), Vec::new()).await {
+                tracing::error!("drive '{}' does not open: {t}", secrets.label);
+            }
+        }
+    }
+
+    async fn open_drive(&self, id: DriveId, secrets: DriveSecrets, admin: Vec<Signed>) -> Outcome<NodeDrive> {
+        let what = || format!("drive '{}' does not open", secrets.label);
+        if secrets.power < Power::Read {
+            return Err(Trouble::new(
+                what(),
+                format!("power to {} shows no names", secrets.power),
+                "ask for a reader's capability",
+            ));
+        }
+        let setup = DriveSetup {
+            world: self.world.clone(),
+            places: self.drive_places(&id),
+            keys: DriveKeys::new(id, secrets.epoch, secrets.level_key()),
+            writer: secrets.writer_key(),
+            local: self.keyring.read(|k| k.device_keys().local()),
+            admin,
+            account: self.roster.me().person,
+            label: self.config.label.clone(),
+            grid: Arc::new(RealGrid(self.grid.clone())),
+            options: DriveOptions::default(),
+        };
+        let drive = Drive::open(setup)
+            .await
+            .map_err(|e| Trouble::new(what(), e, "see the log; nothing was thrown away"))?;
+        let opened = NodeDrive { name: secrets.label.clone(), power: secrets.power, drive };
+        self.open.lock().insert(id, opened.clone());
+        Ok(opened)
+    }
+
+    fn check_new_name(&self, name: &str) -> Outcome<()> {
+        check_label(name)?;
+        if self.keyring.read(|k| k.drives.values().any(|d| d.label == name)) {
+            return Err(Trouble::new(
+                format!("drive '{name}' was not made"),
+                "there is one of that name here",
+                "choose another name",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A new drive: its genesis, its first epoch, and this device as admin and writer.
+    pub async fn create_drive(self: &Arc<Self>, name: &str) -> Outcome<NodeDrive> {
+        let _one_at_a_time = self.changing.lock().await;
+        self.check_new_name(name)?;
+        let failed = |e: String| Trouble::new(format!("drive '{name}' was not made"), e, "see the log");
+        let admin = SigningKey::from_seed(&Seed::from_bytes(self.world.random()));
+        let parameters = Parameters {
+            sealed_name: Vec::new(),
+            retention_days: RETENTION_DAYS,
+            release_delay_days: RELEASE_DELAY_DAYS,
+            park_after_days: PARK_AFTER_DAYS,
+        };
+        let read = ReadKey::from_bytes(self.world.random());
+        let key = Seed::from_bytes(*read.expose());
+        let (mut log, drive_keys) = keys::found_drive(&admin, name, parameters, self.world.random(), read)
+            .map_err(|e| failed(e.to_string()))?;
+        let (seed, incarnation) = (Seed::from_bytes(self.world.random()), self.world.random());
+        let writer = WriterKey::new(&seed, incarnation);
+        let certificate = self.own_certificate()?;
+        let consent = writer.consent(&log.drive(), &self.id());
+        let sharing = self.keyring.read(|k| k.sharing_key().public());
+        let own = Enrolment::of_device(
+            &log,
+            Power::Admin,
+            &certificate,
+            sharing,
+            Some((writer.public(), &consent)),
+            None,
+        )
+        .map_err(|e| failed(e.to_string()))?;
+        let one_time = self.one_time_key();
+        log.admit(&admin, &own, &drive_keys, &one_time).map_err(|e| failed(e.to_string()))?;
+        let secrets = DriveSecrets {
+            label: name.into(),
+            power: Power::Admin,
+            epoch: log.epoch(),
+            key,
+            head: log.head(),
+            admin: Some(admin.seed()),
+            writer: Some(WriterSecrets { seed, incarnation }),
+        };
+        let id = log.drive();
+        self.keyring.change(|k| k.drives.insert(id, secrets.clone())).await?;
+        self.open_drive(id, secrets, log.records(0).to_vec()).await
+    }
+
+    fn one_time_key(&self) -> ExchangeKey {
+        ExchangeKey::from_seed(Seed::from_bytes(self.world.random()))
+    }
+
+    fn own_certificate(&self) -> Outcome<Certificate> {
+        Certificate::verify_undated(&self.roster.me().certificate).map_err(|e| {
+            Trouble::new("this device's certificate is not sound", e, "restore the keys from a backup")
+        })
+    }
+
+    /// Let a joiner into a drive (its ticket has been burned already).
+    pub(super) async fn enrol(
+        &self,
+        id: DriveId,
+        power: Power,
+        joiner: &Certificate,
+        wish: Option<&Enrol>,
+    ) -> Result<JoinedDrive, String> {
+        let secrets =
+            self.keyring.read(|k| k.drives.get(&id).cloned()).ok_or("the drive is not here any more")?;
+        let open = self.drive(&id).ok_or("the drive is not open")?;
+        let admin = secrets.admin_key().ok_or("this device is not an admin of the drive")?;
+        let wish = wish.ok_or("the guest did not say which writer key is its own")?;
+        let drive_keys = DriveKeys::new(id, secrets.epoch, secrets.level_key());
+        let one_time = self.one_time_key();
+        open.drive
+            .author(|log: &mut AdminLog| {
+                let writer = (power >= Power::Write).then_some((wish.writer, &wish.consent[..]));
+                let enrolment = Enrolment::of_device(log, power, joiner, wish.exchange_key, writer, None)
+                    .map_err(|e| e.to_string())?;
+                log.admit(&admin, &enrolment, &drive_keys, &one_time).map_err(|e| e.to_string())
+            })
+            .await?;
+        let capability = if power == Power::Admin {
+            let secret = EnrolmentSecret::from_bytes(self.world.random());
+            let read = ReadKey::from_bytes(*secrets.key.expose());
+            Capability::admin(id, secrets.epoch, secrets.head, read, secret, &admin).to_text().to_string()
+        } else {
+            String::new()
+        };
+        Ok(JoinedDrive {
+            drive: id,
+            label: secrets.label.clone(),
+            admin: open.drive.admin_records(),
+            capability,
+        })
+    }
+
+    /// `kith invite`.
+    pub async fn invite(
+        &self,
+        name: Option<String>,
+        grant: Option<u64>,
+        valid_minutes: u64,
+        drives: &[String],
+        role: &str,
+    ) -> Outcome<Line> {
+        let power = power_of(role)?;
+        let mut invited = Vec::new();
+        for drive in drives {
+            let d = self.find_drive(Some(drive))?;
+            if d.power != Power::Admin {
+                return Err(Trouble::new(
+                    format!("nobody was invited to '{drive}'"),
+                    "only an admin of the drive can let others in",
+                    "ask the one who made it",
+                ));
+            }
+            invited.push((d.drive.id(), power, d.name.chars().take(LABEL_MAX / 4).collect()));
+        }
+        let invitation = Invitation {
+            bytes: grant.unwrap_or(self.config.grant),
+            valid: Duration::from_secs(valid_minutes.clamp(1, 60 * 24 * 30) * 60),
+            drives: invited,
+        };
+        let ticket = self
+            .roster
+            .invite(invitation, name)
+            .await
+            .map_err(|e| Trouble::new("no ticket was made", e, "see kith friend list"))?;
+        Ok(Line::Ticket { expires_ms: ticket.expires * 1000, ticket: ticket.to_string() })
+    }
+
+    /// `kith join TICKET`.
+    pub async fn join(self: &Arc<Self>, ticket: &str, grant: Option<u64>) -> Outcome<Line> {
+        let _one_at_a_time = self.changing.lock().await;
+        let ticket: Ticket = ticket.parse().map_err(|e| {
+            Trouble::new("the ticket cannot be used", e, "copy it again, whole; or ask for a new one")
+        })?;
+        let wishes: Vec<(Invited, Seed, [u8; 16])> = ticket
+            .drives
+            .iter()
+            .map(|d| (d.clone(), Seed::from_bytes(self.world.random()), self.world.random()))
+            .collect();
+        let enrol = wishes.iter().map(|(d, seed, inc)| self.wish(d, &WriterKey::new(seed, *inc))).collect();
+        let joined = self
+            .roster
+            .join(&self.endpoint, &ticket, grant.unwrap_or(self.config.grant), enrol)
+            .await
+            .map_err(|e| {
+                Trouble::new(
+                    "you did not join",
+                    e,
+                    "check that your friend's machine is on; a used or expired ticket must be made anew",
+                )
+            })?;
+        self.endpoint.set_addrs(joined.inviter.node, joined.inviter.addrs.clone());
+        self.endpoint.keep(joined.inviter.node);
+        let mut names = Vec::new();
+        for handed in joined.drives {
+            let wish = wishes.iter().find(|(d, ..)| d.drive == handed.drive);
+            let (invited, seed, incarnation) = wish.ok_or_else(|| {
+                Trouble::new(
+                    "a drive was not taken",
+                    "it was handed over without being named in the ticket",
+                    "ask your friend",
+                )
+            })?;
+            let writer = WriterSecrets { seed: seed.clone(), incarnation: *incarnation };
+            names.push(self.take_drive(handed, invited.power, writer).await?);
+        }
+        Ok(Line::Joined { friend: self.roster.name_of(&joined.inviter.node), drives: names })
+    }
+
+    fn wish(&self, invited: &Invited, writer: &WriterKey) -> Enrol {
+        Enrol {
+            drive: invited.drive,
+            writer: writer.public(),
+            exchange_key: self.keyring.read(|k| k.sharing_key().public()),
+            consent: writer.consent(&invited.drive, &self.id()).to_vec(),
+        }
+    }
+
+    /// A drive handed over at joining: keys out of its admin log, into the keyring, open.
+    async fn take_drive(
+        self: &Arc<Self>,
+        handed: JoinedDrive,
+        power: Power,
+        writer: WriterSecrets,
+    ) -> Outcome<String> {
+        let label = self.free_name(&handed.label);
+        let bad = |e: String| {
+            Trouble::new(format!("drive '{label}' was not taken"), e, "ask your friend to invite you again")
+        };
+        let log = AdminLog::load(&handed.drive, &handed.admin).map_err(|e| bad(e.to_string()))?;
+        let (person, sharing) = self.keyring.read(|k| (k.person.id, k.sharing_key()));
+        let unlocked = log.unlock_member(&person, &sharing).map_err(|e| bad(e.to_string()))?;
+        let admin = match power {
+            Power::Admin => {
+                handed.capability.parse::<Capability>().ok().and_then(|c| c.admin_key()).map(|k| k.seed())
+            }
+            _ => None,
+        };
+        let key = unlocked.level(unlocked.epoch()).map_err(|e| bad(e.to_string()))?;
+        let secrets = DriveSecrets {
+            label: label.clone(),
+            power,
+            epoch: unlocked.epoch(),
+            key: Seed::from_bytes(*key.expose()),
+            head: log.head(),
+            admin,
+            writer: (power >= Power::Write).then_some(writer),
+        };
+        self.keyring.change(|k| k.drives.insert(handed.drive, secrets.clone())).await?;
+        if power >= Power::Read {
+            self.open_drive(handed.drive, secrets, handed.admin).await?;
+        }
+        Ok(label)
+    }
+
+    /// A name no other drive has here.
+    fn free_name(&self, wanted: &str) -> String {
+        let taken = |name: &str| self.keyring.read(|k| k.drives.values().any(|d| d.label == name));
+        let wanted = if check_label(wanted).is_ok() { wanted } else { "drive" };
+        let mut name = wanted.to_string();
+        for n in 2.. {
+            if !taken(&name) {
+                break;
+            }
+            name = format!("{wanted} {n}");
+        }
+        name
+    }
+
+    /// `kith drive show`.
+    pub async fn capability(&self, name: &str, role: &str) -> Outcome<Line> {
+        let power = power_of(role)?;
+        let d = self.find_drive(Some(name))?;
+        let refused = |why: String, fix: &str| Trouble::new(format!("no capability for '{name}'"), why, fix);
+        if power >= Power::Write {
+            return Err(refused(
+                "whoever writes does so with a key of her own, which an admin enrols".into(),
+                "invite instead: kith invite GUEST --drive NAME --as writer",
+            ));
+        }
+        let secrets = self.keyring.read(|k| k.drives.get(&d.drive.id()).cloned());
+        let secrets = secrets.ok_or_else(|| refused("it is not in the keyring".into(), "open it again"))?;
+        let log = AdminLog::load(&d.drive.id(), &d.drive.admin_records())
+            .map_err(|e| refused(e.to_string(), "see the log"))?;
+        let capability = Capability::reader(d.drive.id(), secrets.epoch, log.head(), secrets.level_key())
+            .diminish(power)
+            .map_err(|e| refused(e.to_string(), "ask somebody with more power"))?;
+        Ok(Line::Capability { capability: capability.to_text().to_string() })
+    }
+
+    /// `kith drive open`: the admin log comes from friends that hold the drive.
+    pub async fn open_capability(self: &Arc<Self>, text: &str, name: Option<String>) -> Outcome<Line> {
+        let _one_at_a_time = self.changing.lock().await;
+        let capability: Capability = text
+            .parse()
+            .map_err(|e| Trouble::new("the capability cannot be used", e, "copy it again, whole"))?;
+        let id = capability.drive();
+        if let Some(known) = self.keyring.read(|k| k.drives.get(&id).map(|d| d.label.clone())) {
+            return Err(Trouble::new(
+                "nothing was opened",
+                format!("that drive is here already, as '{known}'"),
+                "mount it: kith mount --drive NAME",
+            ));
+        }
+        let log = self.fetch_admin_log(&capability).await?;
+        let bad = |e: String| Trouble::new("the capability cannot be used", e, "ask for a new one");
+        let unlocked =
+            log.unlock(capability.epoch(), capability.key().clone()).map_err(|e| bad(e.to_string()))?;
+        let sealed_name = unlocked
+            .entry_key(keys::Epoch::FIRST)
+            .ok()
+            .and_then(|key| keys::Genesis::verify(&log.records(0)[0], &id).ok()?.name(key).ok());
+        let label = match name {
+            Some(name) => {
+                self.check_new_name(&name)?;
+                name
+            }
+            None => self.free_name(sealed_name.as_deref().unwrap_or("drive")),
+        };
+        let secrets = DriveSecrets {
+            label: label.clone(),
+            power: capability.power().min(Power::Read),
+            epoch: capability.epoch(),
+            key: Seed::from_bytes(*capability.key().expose()),
+            head: log.head(),
+            admin: None,
+            writer: None,
+        };
+        self.keyring.change(|k| k.drives.insert(id, secrets.clone())).await?;
+        if secrets.power >= Power::Read {
+            self.open_drive(id, secrets, log.records(0).to_vec()).await?;
+        }
+        Ok(Line::Joined { friend: String::new(), drives: vec![label] })
+    }
+
+    async fn fetch_admin_log(&self, capability: &Capability) -> Outcome<AdminLog> {
+        let id = capability.drive();
+        let drive_keys = DriveKeys::new(id, capability.epoch(), capability.key().clone());
+        let mut said = Vec::new();
+        for member in self.roster.members() {
+            let token = match drive_keys.read_token(capability.epoch(), &member.node) {
+                Ok(token) => token,
+                Err(e) => return Err(Trouble::new("the capability cannot be used", e, "ask for a new one")),
+            };
+            let request = Request::LogFetch { drive: id, token, vector: Vec::new(), admin_len: 0 };
+            let answer = self.endpoint.peer(member.node).request(&request, Priority::Log, ASK).await;
+            let found = match answer {
+                Ok(Response::LogEntries { admin, .. }) => AdminLog::load(&id, &admin)
+                    .and_then(|log| log.require(&capability.head()).map(|()| log))
+                    .map_err(|e| e.to_string()),
+                Ok(_) => Err("does not hold it".to_string()),
+                Err(e) => Err(e.to_string()),
+            };
+            match found {
+                Ok(log) => return Ok(log),
+                Err(why) => said.push(format!("{}: {why}", member.label)),
+            }
+        }
+        Err(Trouble::new(
+            "the drive was not found",
+            if said.is_empty() { "there are no friends to ask".into() } else { said.join("; ") },
+            "join a friend who holds it, or try again when they are on",
+        ))
+    }
+}

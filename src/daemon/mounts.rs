@@ -1,0 +1,139 @@
+//! The mounts of this node: which drive is where.
+
+use super::api::{Outcome, Trouble};
+use crate::drive::Drive;
+use crate::keys::DriveId;
+use crate::mount::{self, MountError, MountHandle};
+
+pub use crate::mount::MountOptions;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a busy mount is waited for before it is detached.
+const UNMOUNT_WAIT: Duration = Duration::from_secs(5);
+/// How long a mount may take to answer the watchdog.
+const PROBE: Duration = Duration::from_secs(10);
+
+struct Mounted {
+    drive: DriveId,
+    name: String,
+    handle: Arc<MountHandle>,
+}
+
+/// Mounts by directory.
+#[derive(Default)]
+pub struct Mounts {
+    inside: Mutex<BTreeMap<PathBuf, Mounted>>,
+}
+
+fn trouble(dir: &Path, e: &MountError) -> Trouble {
+    let fix = match e {
+        MountError::NotEmpty(_) => "choose an empty directory, or use --nonempty to hide what is there",
+        MountError::NoFuse => "load the kernel's FUSE module, or run kith without mounting",
+        MountError::NoHelper => "install the package fuse3, or run as root",
+        MountError::Helper { .. } => {
+            "see the helper's words; --allow-other needs user_allow_other in /etc/fuse.conf"
+        }
+        MountError::AlreadyMounted { .. } => "use it there, or unmount it first: kith unmount DIR",
+        _ => "choose another directory",
+    };
+    Trouble::new(format!("cannot mount at {}", dir.display()), e, fix)
+}
+
+impl Mounts {
+    /// Mount a drive and wait until the kernel answers.
+    pub async fn mount(
+        &self,
+        drive: Arc<Drive>,
+        name: &str,
+        dir: &Path,
+        options: MountOptions,
+    ) -> Outcome<()> {
+        let id = drive.id();
+        if let Some(there) = self.inside.lock().get(dir) {
+            let why = format!("'{}' is mounted there", there.name);
+            return Err(Trouble::new(
+                format!("cannot mount at {}", dir.display()),
+                why,
+                "use it, or unmount it first: kith unmount DIR",
+            ));
+        }
+        let (at, label) = (dir.to_path_buf(), name.to_string());
+        let runtime = tokio::runtime::Handle::current();
+        let handle = tokio::task::spawn_blocking(move || mount::mount(&at, &label, drive, &options, runtime))
+            .await
+            .map_err(|e| Trouble::new(format!("cannot mount at {}", dir.display()), e, "see the log"))?
+            .map_err(|e| trouble(dir, &e))?;
+        let mounted = Mounted { drive: id, name: name.into(), handle: Arc::new(handle) };
+        self.inside.lock().insert(dir.to_path_buf(), mounted);
+        Ok(())
+    }
+
+    /// Where a drive is mounted.
+    pub fn of(&self, drive: &DriveId) -> Option<PathBuf> {
+        self.inside.lock().iter().find(|(_, m)| m.drive == *drive).map(|(dir, _)| dir.clone())
+    }
+
+    /// The drive a path lies in, and the path inside it.
+    pub fn find(&self, path: &Path) -> Option<(DriveId, PathBuf)> {
+        let inside = self.inside.lock();
+        let (dir, mounted) = inside.iter().rev().find(|(dir, _)| path.starts_with(dir))?;
+        Some((mounted.drive, path.strip_prefix(dir).ok()?.to_path_buf()))
+    }
+
+    /// Unmount one directory, or all.
+    pub async fn unmount(&self, dir: Option<&Path>) -> Outcome<()> {
+        let taken: Vec<(PathBuf, Mounted)> = {
+            let mut inside = self.inside.lock();
+            match dir {
+                None => std::mem::take(&mut *inside).into_iter().collect(),
+                Some(dir) => match inside.remove_entry(dir) {
+                    Some(found) => vec![found],
+                    None => {
+                        return Err(Trouble::new(
+                            format!("{} is not unmounted", dir.display()),
+                            "no drive of this node is mounted there",
+                            "kith status lists the mounts",
+                        ));
+                    }
+                },
+            }
+        };
+        let mut result = Ok(());
+        for (dir, mounted) in taken {
+            let Ok(handle) = Arc::try_unwrap(mounted.handle) else { continue };
+            let done = tokio::task::spawn_blocking(move || handle.unmount(UNMOUNT_WAIT)).await;
+            let failed = match done {
+                Ok(Ok(_)) => continue,
+                Ok(Err(e)) => e.to_string(),
+                Err(e) => e.to_string(),
+            };
+            result = Err(Trouble::new(
+                format!("{} is not unmounted", dir.display()),
+                failed,
+                "close the programs that use it",
+            ));
+        }
+        result
+    }
+
+    /// Forget mounts that somebody else ended (`fusermount3 -u`, the file manager's eject).
+    pub fn sweep(&self) {
+        self.inside.lock().retain(|_, m| !m.handle.has_ended());
+    }
+
+    /// Whether every mount answers: what the watchdog is fed from.
+    pub async fn alive(&self) -> bool {
+        let handles: Vec<Arc<MountHandle>> = self.inside.lock().values().map(|m| m.handle.clone()).collect();
+        for handle in handles {
+            match tokio::task::spawn_blocking(move || handle.probe(PROBE)).await {
+                Ok(true) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+}

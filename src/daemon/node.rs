@@ -1,0 +1,291 @@
+//! A node: one endpoint, one holder, one grid, and the drives that are open on it.
+//!
+//! It is made of a [`World`] and keys alone, so the village runs it as it is.
+
+use super::api::{FriendStatus, Outcome, Trouble};
+use super::config::Config;
+use super::home::Home;
+use super::keyring::Keyring;
+use super::service::NodeService;
+use crate::drive::Drive;
+use crate::grid::{self, Grid, Me, Roster};
+use crate::holder::{CheckedEntry, Holder, HolderOptions};
+use crate::keys::{self, DriveId, NodeId, Power};
+use crate::ledger;
+use crate::net::{self, Endpoint};
+use crate::tree;
+use crate::wire::FREE_DISK_FLOOR;
+use crate::world::World;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::AbortHandle;
+
+/// What a node is made of.
+pub struct NodeSetup {
+    pub world: World,
+    pub home: Home,
+    pub config: Config,
+    pub keyring: Keyring,
+}
+
+/// A drive that is open here.
+#[derive(Clone)]
+pub struct NodeDrive {
+    pub name: String,
+    pub power: Power,
+    pub drive: Arc<Drive>,
+}
+
+/// A running node.
+pub struct Node {
+    pub(super) world: World,
+    pub(super) home: Home,
+    pub(super) config: Config,
+    pub(super) keyring: Keyring,
+    pub(super) roster: Arc<Roster>,
+    pub(super) endpoint: Endpoint,
+    pub(super) grid: Arc<Grid>,
+    pub(super) holder: Arc<Holder>,
+    pub(super) open: Mutex<BTreeMap<DriveId, NodeDrive>>,
+    /// One change of the set of drives at a time.
+    pub(super) changing: tokio::sync::Mutex<()>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+/// A trouble of starting.
+fn starting(why: impl ToString) -> Trouble {
+    Trouble::new("the node does not start", why, "see the log; nothing on disk was changed")
+}
+
+impl Node {
+    /// Start everything: what is lent, the endpoint, the grid, and every drive this node has.
+    /// Never waits for friends.
+    pub async fn open(setup: NodeSetup) -> Outcome<Arc<Node>> {
+        let NodeSetup { world, home, config, keyring } = setup;
+        let places = home.places();
+        for dir in [&places.state, &places.cache, &places.lent] {
+            world.disk.create_dir_all(dir).map_err(|e| starting(format!("{}: {e}", dir.display())))?;
+        }
+        let device = keyring.read(keys::Keystore::device_keys);
+        let roster = Roster::open(&world, &places.state, &device.local(), me(&world, &config, &keyring)?)
+            .await
+            .map_err(starting)?;
+        let holder = Holder::open(&world, &places, lending(&config, &roster)).await.map_err(starting)?;
+        let service = Arc::new(NodeService::new(roster.clone(), holder.clone()));
+        let endpoint = bind(&world, &config, &roster, &device, service.clone())?;
+        let grid = Grid::start(&world, roster.clone(), endpoint.clone(), Some(holder.clone()));
+        grid.set_coding(config.coding());
+        let node = Arc::new(Node {
+            world,
+            home,
+            config,
+            keyring,
+            roster,
+            endpoint,
+            grid,
+            holder,
+            open: Mutex::new(BTreeMap::new()),
+            changing: tokio::sync::Mutex::new(()),
+            tasks: Mutex::new(Vec::new()),
+        });
+        service.attach(&node);
+        node.know_friends();
+        let gossip = tokio::spawn(grid::gossip(node.roster.clone(), node.endpoint.clone()));
+        node.tasks.lock().push(gossip.abort_handle());
+        node.open_known_drives().await;
+        Ok(node)
+    }
+
+    /// Where friends are, and that connections to them are to be kept.
+    fn know_friends(&self) {
+        for member in self.roster.members() {
+            self.endpoint.set_addrs(member.node, member.addrs.clone());
+            self.endpoint.keep(member.node);
+        }
+    }
+
+    /// Stop in order: drives first, so that what they journal is whole, the network last.
+    pub async fn close(&self) {
+        let open: Vec<NodeDrive> = std::mem::take(&mut *self.open.lock()).into_values().collect();
+        for d in open {
+            d.drive.close().await;
+        }
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        self.endpoint.close().await;
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.roster.me().node
+    }
+    pub fn label(&self) -> String {
+        self.config.label.clone()
+    }
+    pub fn lends(&self) -> u64 {
+        self.config.lends
+    }
+    /// Bytes of others kept here.
+    pub fn lent_used(&self) -> u64 {
+        self.holder.status().lent
+    }
+    pub fn addrs(&self) -> Vec<String> {
+        self.roster.me().addrs.iter().map(ToString::to_string).collect()
+    }
+    /// Bytes sent and received since this start.
+    pub fn traffic(&self) -> (u64, u64) {
+        self.endpoint.traffic()
+    }
+    /// What this node calls a node.
+    pub fn name_of(&self, node: &NodeId) -> String {
+        self.roster.name_of(node)
+    }
+
+    /// All friends, by name.
+    pub fn friends(&self) -> Vec<FriendStatus> {
+        let now = self.world.now_ms();
+        let accounts = self.holder.status().accounts;
+        let used_here = |person| accounts.iter().find(|(p, ..)| *p == person).map_or(0, |(.., used)| *used);
+        let mut out: Vec<FriendStatus> = self
+            .grid
+            .status()
+            .into_iter()
+            .map(|f| FriendStatus {
+                name: self.roster.name_of(&f.node),
+                node: f.node.to_string(),
+                online: f.online,
+                last_seen_s: f.last_seen_ms.map(|ms| now.saturating_sub(ms) / 1000),
+                rtt_ms: f.rtt.map(|rtt| rtt.as_millis() as u64),
+                allows: self.roster.allowed_at(&f.node),
+                holds_for_us: f.used,
+                we_allow: self.roster.given_to(&f.person).map_or(0, |g| g.bytes),
+                we_hold: used_here(f.person),
+                trouble: trouble_with(&f),
+            })
+            .collect();
+        out.sort_by(|a, b| a.name.cmp(&b.name));
+        out
+    }
+
+    /// Change what a friend may use on this node's disk.
+    pub async fn limit_friend(&self, name: &str, bytes: u64) -> Outcome<()> {
+        let what = || format!("the limit of '{name}' was not changed");
+        let member = self.roster.members().into_iter().find(|m| self.roster.name_of(&m.node) == name);
+        let member = member
+            .ok_or_else(|| Trouble::new(what(), "no friend has that name", "kith friend list shows them"))?;
+        let grant = self
+            .roster
+            .give(member.person, bytes)
+            .await
+            .map_err(|e| Trouble::new(what(), e, "make room on the disk and try again"))?;
+        self.holder.give(&grant).await.map(|_| ()).map_err(|e| Trouble::new(what(), e, "see the log"))
+    }
+
+    /// The drives that are open, by id.
+    pub fn drives(&self) -> Vec<NodeDrive> {
+        self.open.lock().values().cloned().collect()
+    }
+    pub fn drive(&self, id: &DriveId) -> Option<NodeDrive> {
+        self.open.lock().get(id).cloned()
+    }
+    /// A drive by name; without one the only drive there is.
+    pub fn find_drive(&self, name: Option<&str>) -> Outcome<NodeDrive> {
+        let drives = self.drives();
+        let names = || drives.iter().map(|d| d.name.clone()).collect::<Vec<_>>().join(", ");
+        match name {
+            Some(name) => drives.iter().find(|d| d.name == name).cloned().ok_or_else(|| {
+                Trouble::new(
+                    format!("no drive called '{name}' here"),
+                    format!("there are: {}", names()),
+                    "kith drive create NAME makes one",
+                )
+            }),
+            None if drives.len() == 1 => Ok(drives[0].clone()),
+            None if drives.is_empty() => Err(Trouble::new(
+                "there is no drive here",
+                "none was created or opened",
+                "kith drive create NAME makes one",
+            )),
+            None => Err(Trouble::new(
+                "which drive?",
+                format!("there are several: {}", names()),
+                "say which: --drive NAME",
+            )),
+        }
+    }
+}
+
+fn me(world: &World, config: &Config, keyring: &Keyring) -> Outcome<Me> {
+    let addrs = world.net.reachable(config.listen);
+    keyring.read(|k| {
+        let device = k.device_keys();
+        Ok(Me {
+            node: device.node(),
+            person: k.person.id,
+            signing: device.signing().clone(),
+            root: k.person_key(),
+            certificate: k.certificate.clone().ok_or_else(|| starting("the device has no certificate"))?,
+            label: config.label.clone(),
+            household: keys::household(config.household.as_bytes()),
+            lends: config.lends,
+            addrs,
+        })
+    })
+}
+
+fn lending(config: &Config, roster: &Roster) -> HolderOptions {
+    let me = roster.me();
+    HolderOptions {
+        node: me.node,
+        owner: me.person,
+        signing: me.signing.clone(),
+        lends: config.lends,
+        floor: FREE_DISK_FLOOR,
+        policy: ledger::Policy::default(),
+        check_entry,
+    }
+}
+
+/// What a holder checks of an entry: all that can be checked without a key.
+fn check_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry, String> {
+    let checked = tree::Checked::parse(bytes, drive).map_err(|e| e.to_string())?;
+    Ok(CheckedEntry {
+        log: checked.log,
+        seq: checked.header.seq,
+        previous: checked.header.previous,
+        hash: checked.hash,
+        epoch: checked.header.epoch,
+        writer: checked.header.writer,
+    })
+}
+
+fn bind(
+    world: &World,
+    config: &Config,
+    roster: &Arc<Roster>,
+    device: &keys::DeviceKeys,
+    service: Arc<NodeService>,
+) -> Outcome<Endpoint> {
+    let net_config = net::Config {
+        bind: config.listen,
+        device: device.clone(),
+        certificate: roster.me().certificate.clone(),
+        label: config.label.clone(),
+    };
+    Endpoint::bind(world, net_config, roster.clone(), service).map_err(|e| {
+        Trouble::new(
+            format!("cannot listen on {}", config.listen),
+            e,
+            "another program may use that port: change 'listen' in the settings, or stop it",
+        )
+    })
+}
+
+/// What a person should know of a friend.
+fn trouble_with(f: &grid::FriendStatus) -> Option<String> {
+    if f.wrong_bytes > 0 {
+        return Some(format!("served wrong bytes {} times; they were not believed", f.wrong_bytes));
+    }
+    f.last_error.clone()
+}

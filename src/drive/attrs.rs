@@ -1,0 +1,96 @@
+//! What stat(2) says, and what a change of attributes means.
+
+use super::api::{Attr, Caller, FileKind, SetAttr};
+use super::live::Live;
+use super::shared::Shared;
+use crate::content::CHUNK_LEN;
+use crate::tree::{AttrChange, Inode, Kind};
+
+pub const SETGID: u16 = 0o2000;
+const SETUID: u16 = 0o4000;
+const GROUP_EXEC: u16 = 0o010;
+impl Shared {
+    pub fn attr(&self, inode: &Inode) -> Attr {
+        let a = inode.attrs;
+        let mut attr = Attr {
+            ino: inode.ino,
+            kind: kind_of(&inode.kind),
+            size: inode.size,
+            blocks: inode.allocated.div_ceil(512),
+            mode: a.mode,
+            nlink: inode.nlink(),
+            uid: a.uid,
+            gid: a.gid,
+            rdev: if let Kind::Device { rdev, .. } = inode.kind { rdev } else { 0 },
+            atime: a.atime,
+            mtime: a.mtime,
+            ctime: a.ctime,
+            btime: a.btime,
+        };
+        if inode.is_dir() {
+            (attr.size, attr.blocks) = (4096, 8);
+        } else if inode.is_file()
+            && let Some(live) = self.live(inode.ino)
+        {
+            overlay(&mut attr, &live);
+        }
+        attr
+    }
+}
+
+fn kind_of(kind: &Kind) -> FileKind {
+    match kind {
+        Kind::File => FileKind::File,
+        Kind::Dir => FileKind::Dir,
+        Kind::Symlink { .. } => FileKind::Symlink,
+        Kind::Fifo => FileKind::Fifo,
+        Kind::Socket => FileKind::Socket,
+        Kind::Device { block: true, .. } => FileKind::BlockDevice,
+        Kind::Device { block: false, .. } => FileKind::CharDevice,
+    }
+}
+
+/// What an inode in memory says differently.
+fn overlay(attr: &mut Attr, live: &Live) {
+    let state = live.state.lock();
+    attr.size = state.size();
+    if let Some(dirty) = &state.dirty {
+        attr.mtime = state.mtime;
+        attr.ctime = attr.ctime.max(state.mtime);
+        let written: u64 = dirty
+            .chunks
+            .iter()
+            .map(|(i, l)| l.valid().total().min(u64::from(dirty.chunk_len(*i)).next_multiple_of(512)))
+            .sum();
+        let base = (attr.blocks * 512).min(dirty.clip.next_multiple_of(CHUNK_LEN as u64));
+        let touched = dirty.chunks.len() as u64 * CHUNK_LEN as u64;
+        // What was written may lie over what was there: the larger of the two, not the sum.
+        let all =
+            if base > touched { base - touched + written.max(touched.min(base)) } else { base.max(written) };
+        attr.blocks = all.min(attr.size.next_multiple_of(4096)).div_ceil(512);
+    }
+}
+
+pub fn without_suid(mode: u16) -> u16 {
+    let mode = mode & !SETUID;
+    if mode & GROUP_EXEC != 0 { mode & !SETGID } else { mode }
+}
+
+pub fn attr_change(inode: &Inode, set: SetAttr, caller: Caller, now: i64) -> AttrChange {
+    let mut mode = set.mode.map(|m| m & 0o7777);
+    let owner_changes = set.uid.is_some() || set.gid.is_some();
+    if set.kill_suid || (owner_changes && mode.is_none() && inode.is_file() && caller.uid != 0) {
+        let killed = without_suid(mode.unwrap_or(inode.attrs.mode));
+        if mode.is_some() || killed != inode.attrs.mode {
+            mode = Some(killed);
+        }
+    }
+    AttrChange {
+        mode,
+        uid: set.uid,
+        gid: set.gid,
+        atime: set.atime,
+        mtime: set.mtime,
+        ctime: Some(set.ctime.unwrap_or(now)),
+    }
+}

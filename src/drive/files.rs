@@ -1,0 +1,130 @@
+//! The live drive as a filesystem: [`Files`] over the parts.
+
+use super::api::*;
+use super::live_drive::Drive;
+use crate::tree::{Cursor, Kind};
+use bytes::Bytes;
+
+impl Files for Drive {
+    fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
+        self.shared.meta_lookup(parent, name)
+    }
+    /// Inodes without names stay in the tree (an edit elsewhere may revive them), so nothing
+    /// has to be kept for the kernel.
+    fn forget(&self, _ino: Ino, _count: u64) {}
+    fn content_epoch(&self, ino: Ino) -> u64 {
+        self.shared.epochs.lock().get(ino)
+    }
+    fn getattr(&self, ino: Ino) -> Result<Attr> {
+        self.shared.meta_getattr(ino)
+    }
+    fn setattr(&self, ino: Ino, set: SetAttr, caller: Caller) -> Result<Attr> {
+        self.shared.meta_setattr(ino, set, caller)
+    }
+    async fn truncate(&self, ino: Ino, size: u64, set: SetAttr, caller: Caller) -> Result<Attr> {
+        self.shared.truncate_inode(ino, size, set, caller).await
+    }
+    fn readdir(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirEntry>> {
+        self.shared.meta_readdir(dir, after, limit)
+    }
+    fn parent(&self, dir: Ino) -> Result<Ino> {
+        self.shared.meta_parent(dir)
+    }
+    fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
+        self.shared.meta_readlink(ino)
+    }
+    fn mknod(&self, parent: Ino, name: &[u8], kind: NodeKind, mode: u16, caller: Caller) -> Result<Attr> {
+        self.shared.meta_mknod(parent, name, kind, mode, caller)
+    }
+    fn mkdir(&self, parent: Ino, name: &[u8], mode: u16, caller: Caller) -> Result<Attr> {
+        let inode = self.shared.meta_create(parent, name, Kind::Dir, mode, caller)?;
+        Ok(self.shared.attr(&inode))
+    }
+    fn symlink(&self, parent: Ino, name: &[u8], target: &[u8], caller: Caller) -> Result<Attr> {
+        self.shared.meta_symlink(parent, name, target, caller)
+    }
+    fn link(&self, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr> {
+        self.shared.meta_link(ino, parent, name)
+    }
+    fn unlink(&self, parent: Ino, name: &[u8], _caller: Caller) -> Result<()> {
+        self.shared.meta_unlink(parent, name)
+    }
+    fn rmdir(&self, parent: Ino, name: &[u8], _caller: Caller) -> Result<()> {
+        self.shared.meta_rmdir(parent, name)
+    }
+    fn rename(
+        &self,
+        from: (Ino, &[u8]),
+        to: (Ino, &[u8]),
+        noreplace: bool,
+        exchange: bool,
+        _caller: Caller,
+    ) -> Result<()> {
+        self.shared.meta_rename(from, to, noreplace, exchange)
+    }
+    fn create(
+        &self,
+        parent: Ino,
+        name: &[u8],
+        mode: u16,
+        open: OpenMode,
+        caller: Caller,
+    ) -> Result<(Attr, Handle)> {
+        self.shared.create_file(parent, name, mode, open, caller)
+    }
+    async fn open(&self, ino: Ino, open: OpenMode) -> Result<Handle> {
+        self.shared.open_file(ino, open).await
+    }
+    async fn read(&self, handle: Handle, offset: u64, len: u32) -> Result<Bytes> {
+        self.shared.read_handle(handle, offset, len).await
+    }
+    async fn write(&self, handle: Handle, offset: u64, data: Bytes, kill_suid: bool) -> Result<u32> {
+        self.shared.write_handle(handle, offset, data, kill_suid).await
+    }
+    async fn flush(&self, handle: Handle) -> Result<()> {
+        self.shared.flush_handle(handle).await
+    }
+    async fn fsync(&self, handle: Handle) -> Result<()> {
+        let file = self.shared.file(handle)?;
+        self.shared.fsync_live(&file.live).await
+    }
+    async fn sync_inode(&self, ino: Ino) -> Result<()> {
+        self.shared.fsync_inode(ino).await
+    }
+    async fn release(&self, handle: Handle) -> Result<()> {
+        self.shared.release_handle(handle).await
+    }
+    async fn seek(&self, handle: Handle, offset: u64, data: bool) -> Result<u64> {
+        let file = self.shared.file(handle)?;
+        self.shared.seek_file(&file, offset, data).await
+    }
+    async fn fallocate(&self, handle: Handle, offset: u64, len: u64, mode: i32) -> Result<()> {
+        self.shared.allocate(handle, offset, len, mode).await
+    }
+    fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
+        self.shared.meta_getxattr(ino, name)
+    }
+    fn setxattr(
+        &self,
+        ino: Ino,
+        name: &[u8],
+        value: &[u8],
+        create: bool,
+        replace: bool,
+        _caller: Caller,
+    ) -> Result<()> {
+        self.shared.meta_setxattr(ino, name, value, create, replace)
+    }
+    fn removexattr(&self, ino: Ino, name: &[u8], _caller: Caller) -> Result<()> {
+        self.shared.meta_removexattr(ino, name)
+    }
+    fn listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
+        self.shared.meta_listxattr(ino)
+    }
+    fn statfs(&self) -> Result<StatFs> {
+        self.shared.meta_statfs()
+    }
+    async fn next_invalidation(&self) -> Option<Invalidation> {
+        self.news.lock().await.recv().await
+    }
+}

@@ -1,0 +1,144 @@
+//! Housekeeping: the journal is fed and kept short, the index is made durable.
+
+use super::api::Result;
+use super::live::Live;
+use super::records::{self, Placed, Settled};
+use super::shared::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The journal is told anew and trimmed when its files are this long.
+const JOURNAL_LONG: u64 = 192 << 20;
+/// The index is made durable this often.
+const FLUSH_EVERY: Duration = Duration::from_secs(15);
+
+impl Shared {
+    /// Puts what was written into the journal soon, and eases pressure on memory, for ever.
+    pub async fn journal_loop(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.pressure.notified() => self.relieve(),
+                () = tokio::time::sleep(self.options.journal_after / 2) => {}
+            }
+            if self.writable().is_err() {
+                continue;
+            }
+            if let Err(e) = self.journal_everything(true).await {
+                self.note(format!("the journal: {e}"));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    /// All files that differ from what the journal knows. `lazy`: it syncs by itself soon.
+    pub async fn journal_everything(&self, lazy: bool) -> Result<()> {
+        let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();
+        for live in lives {
+            let due = {
+                let state = live.state.lock();
+                let base_known = state.base_journaled;
+                state.dirty.as_ref().is_some_and(|d| !base_known || d.unjournaled())
+            };
+            // One that is being told already is told in full there, or the next time.
+            if due && !(lazy && live.order.try_lock().is_err()) {
+                self.journal_live(&live, false).await?;
+            }
+        }
+        if !lazy {
+            self.own.sync().await.map_err(|e| self.fail(&e))?;
+            self.journal.sync_all().await.map_err(|e| self.fail(&e))?;
+        }
+        Ok(())
+    }
+
+    /// See [`super::Drive::drop_caches`].
+    pub async fn drop_caches(&self) {
+        self.pages.lock().clear();
+        self.epochs.lock().forget();
+        for (id, _) in self.cache.list() {
+            if let Err(e) = self.cache.free(&id).await {
+                self.note(format!("the cache: {e}"));
+            }
+        }
+        let under_way = self.uploads.lock().needed_chunks();
+        for (id, _) in self.own.list() {
+            if !under_way.contains(&id)
+                && self.kept_by_friends(&id)
+                && let Err(e) = self.own.free(&id).await
+            {
+                self.note(format!("own segments: {e}"));
+            }
+        }
+    }
+
+    /// Own chunks that are safe at friends may be evicted again after a start.
+    fn release_safe(&self) {
+        let under_way = self.uploads.lock().needed_chunks();
+        for (id, _) in self.own.list() {
+            if !under_way.contains(&id) && self.kept_by_friends(&id) {
+                self.own.release(&id);
+            }
+        }
+    }
+
+    /// Flushes the index and shortens the journal, for ever.
+    pub async fn keeper_loop(self: Arc<Self>) {
+        let shared = self.clone();
+        if let Err(e) = self.world.blocking(move || shared.release_safe()).await {
+            self.note(format!("own segments: {e}"));
+        }
+        loop {
+            tokio::time::sleep(FLUSH_EVERY).await;
+            let index = self.index.clone();
+            match self.world.blocking(move || index.flush()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => self.note(format!("the index: {e}")),
+                Err(e) => self.note(format!("the index: {e}")),
+            }
+            if self.journal.status().disk > JOURNAL_LONG
+                && self.writable().is_ok()
+                && let Err(e) = self.compact_journal().await
+            {
+                self.note(format!("shortening the journal: {e}"));
+            }
+        }
+    }
+
+    /// Tell everything that still matters again at the journal's end, and trim what is before.
+    pub async fn compact_journal(&self) -> Result<()> {
+        let start = {
+            let core = self.core.lock();
+            let start = self.journal.status().last;
+            for pending in core.pending.values() {
+                let record =
+                    Settled { op: pending.op.clone(), chunks: pending.chunks.clone(), replaces: None };
+                let bytes = records::encode(&record);
+                self.journal.append_urgent(records::PENDING, &[&bytes]).map_err(|e| self.fail(&e))?;
+            }
+            start
+        };
+        let packs: Vec<_> = {
+            let uploads = self.uploads.lock();
+            uploads.packs.values().map(|p| (p.intent.clone(), p.placed.clone())).collect()
+        };
+        for (intent, placed) in packs {
+            let pack = intent.pack;
+            let bytes = records::encode(&intent);
+            self.journal.append_urgent(records::PACK, &[&bytes]).map_err(|e| self.fail(&e))?;
+            for place in placed {
+                let bytes = records::encode(&Placed { pack, place });
+                self.journal.append_urgent(records::PLACED, &[&bytes]).map_err(|e| self.fail(&e))?;
+            }
+        }
+        let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();
+        for live in lives {
+            self.journal_live(&live, true).await?;
+        }
+        self.own.sync().await.map_err(|e| self.fail(&e))?;
+        self.journal.sync_all().await.map_err(|e| self.fail(&e))?;
+        self.entries.sync().await.map_err(|e| self.fail(&e))?;
+        self.journal.trim(start);
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! News from holders: entries of other devices are verified, kept, folded in, and the kernel
+//! is told what to forget.
+
+use super::access::entry_key;
+use super::api::{Error, Invalidation, Result};
+use super::shared::{Shared, index_error, tree_error};
+use crate::grid::News;
+use crate::keys::{AdminLog, AdminRecord, Signed, encode};
+use crate::tree::{Checked, EntryError, Opened, Touched};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Entries folded in one step.
+const BATCH: usize = 256;
+/// When a watch ends, before the next.
+const AGAIN: Duration = Duration::from_secs(5);
+
+impl Shared {
+    /// Takes in what holders have, as it arrives, for ever.
+    pub async fn watcher_loop(self: Arc<Self>) {
+        loop {
+            let mut news = self.grid.watch(self.drive);
+            while let Some((_, news)) = news.recv().await {
+                if let Err(e) = self.take_news(news).await {
+                    self.note(format!("news from friends: {e}"));
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Ask all holders now. Names of those that did not answer.
+    pub async fn catch_up(self: &Arc<Self>, deadline: Duration) -> Result<Vec<String>> {
+        let found = self.grid.fetch_since(self.drive, deadline).await;
+        let (news, silent) = found.map_err(|e| Error::Unreadable(e.to_string()))?;
+        for news in news {
+            self.take_news(news).await?;
+        }
+        Ok(silent)
+    }
+
+    /// Verify, keep and fold in.
+    pub async fn take_news(self: &Arc<Self>, news: News) -> Result<()> {
+        if !news.admin.is_empty() {
+            self.take_admin(news.admin).await?;
+        }
+        let mut rest = news.entries;
+        while !rest.is_empty() {
+            let batch: Vec<Vec<u8>> = rest.drain(..rest.len().min(BATCH)).collect();
+            let shared = self.clone();
+            let checked = self.world.blocking(move || shared.open_entries(batch)).await;
+            let checked = checked.map_err(|e| Error::Internal(e.to_string()))?;
+            if checked.is_empty() {
+                continue;
+            }
+            for (bytes, _) in &checked {
+                self.entries.append(bytes).await.map_err(|e| self.fail(&e))?;
+            }
+            let shared = self.clone();
+            let folded = self.world.blocking(move || shared.fold_in(checked)).await;
+            folded.map_err(|e| Error::Internal(e.to_string()))??;
+            self.progressed();
+        }
+        Ok(())
+    }
+
+    async fn take_admin(&self, records: Vec<Signed>) -> Result<()> {
+        let new = {
+            let mut admin = self.admin.lock();
+            let first = &records[0];
+            let start = match admin.records(0).first() {
+                Some(genesis) if genesis.bytes == first.bytes => 0,
+                _ => first.peek::<AdminRecord>().map(|r| r.seq).unwrap_or(0),
+            };
+            let before = admin.len();
+            let taken = admin.extend(start, &records);
+            if let Err(e) = taken {
+                self.note(format!("the drive's admin log: {e}"));
+            }
+            admin.len() > before
+        };
+        if new { self.keep_admin().await } else { Ok(()) }
+    }
+
+    /// The admin log's records, on this machine's disk.
+    async fn keep_admin(&self) -> Result<()> {
+        let all = self.admin.lock().records(0).to_vec();
+        self.admin_file.store(&encode(&all)).await.map_err(|e| self.fail(&e))?;
+        self.admin_changed.send_modify(|n| *n += 1);
+        Ok(())
+    }
+
+    /// See [`super::Drive::author`].
+    pub async fn author<T>(
+        &self,
+        change: impl FnOnce(&mut AdminLog) -> std::result::Result<T, String>,
+    ) -> std::result::Result<T, String> {
+        let done = change(&mut self.admin.lock())?;
+        self.keep_admin().await.map_err(|e| e.to_string())?;
+        // Holders are given the records before any entry, be there one or not.
+        let mut told = self.grid.append(self.drive, Vec::new());
+        tokio::spawn(async move { while told.recv().await.is_some() {} });
+        Ok(done)
+    }
+
+    /// Entries that are new here, verified and opened.
+    fn open_entries(&self, batch: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Opened)> {
+        let mut out = Vec::new();
+        for bytes in batch {
+            match self.open_entry(&bytes) {
+                Ok(Some(opened)) => out.push((bytes, opened)),
+                Ok(None) => {}
+                Err(EntryError::Operations) => {
+                    let why = "this drive holds entries that a newer version of kith wrote: upgrade";
+                    self.failed.lock().get_or_insert_with(|| why.into());
+                    self.note(why.into());
+                }
+                Err(e) => self.note(format!("an entry from a friend is refused: {e}")),
+            }
+        }
+        out
+    }
+
+    fn open_entry(&self, bytes: &[u8]) -> std::result::Result<Option<Opened>, EntryError> {
+        let checked = Checked::parse(bytes, &self.drive)?;
+        if let Ok(Some(known)) = self.index.get(&entry_key(&checked.log, checked.header.seq))
+            && known == bytes
+        {
+            return Ok(None);
+        }
+        let admin = self.admin.lock();
+        let Some(writer) = admin.writer(&checked.header.writer) else {
+            drop(admin);
+            self.note("an entry of an unknown writer is left out".into());
+            return Ok(None);
+        };
+        if let Some(last) = &writer.cut {
+            let valid = last.iter().any(|l| l.log == checked.log && checked.header.seq <= l.seq);
+            if !valid {
+                return Ok(None);
+            }
+        }
+        drop(admin);
+        checked.open(&self.keys()).map(Some)
+    }
+
+    fn fold_in(&self, entries: Vec<(Vec<u8>, Opened)>) -> Result<()> {
+        let mut core = self.core.lock();
+        let mut writes = Vec::with_capacity(entries.len());
+        let mut opened = Vec::with_capacity(entries.len());
+        for (bytes, entry) in entries {
+            let (log, seq) = (entry.header.log(), entry.header.seq);
+            writes.push((entry_key(&log, seq), Some(bytes)));
+            if log == self.log {
+                // Our own, come back to us: its operations are pending no more.
+                for op in &entry.operations {
+                    core.pending.remove(&op.n);
+                    core.next_n = core.next_n.max(op.n + 1);
+                }
+            }
+            opened.push(entry);
+        }
+        let mut step = core.fold.take(&*self.index, opened).map_err(tree_error)?;
+        step.batch.writes.extend(writes);
+        self.index.commit(step.batch).map_err(index_error)?;
+        drop(core);
+        self.invalidate(&step.touched);
+        Ok(())
+    }
+
+    /// Tell the kernel what to forget.
+    fn invalidate(&self, touched: &Touched) {
+        for name in &touched.names {
+            let gone = Invalidation::Entry { parent: name.parent_ino, name: name.name.clone() };
+            let _ = self.invalidations.send(gone);
+        }
+        for inode in &touched.inodes {
+            if inode.data {
+                self.epochs.lock().bump(inode.ino);
+            }
+            // Who has the file open goes on with the version it has.
+            let open = self.live(inode.ino).is_some();
+            let _ =
+                self.invalidations.send(Invalidation::Inode { ino: inode.ino, data: inode.data && !open });
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Packs: chunks that wait are put together, coded, and brought to friends.
+
+use super::records::{self, PackIntent, Placed};
+use super::shared::Shared;
+use super::uploads::PackState;
+use crate::content::{ChunkRef, Coding, HolderStream, PACK_LEN, PackBuilder, PackEncoder};
+use crate::grid::{Level, PackSource, SealedShare, UploadEvent};
+use crate::keys::{ChunkId, DriveKeys, Epoch, NodeId, PackId};
+use crate::tree::ObjectId;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A pack that friends did not take whole is tried again after this, or when friends change.
+const RETRY: Duration = Duration::from_secs(20);
+/// Transfers that outlive their turn because a holder is slow; more are cut off.
+const STRAGGLERS_MAX: usize = 2;
+
+/// A pack, coded when asked.
+struct Source {
+    encoder: PackEncoder,
+    keys: Arc<DriveKeys>,
+    epoch: Epoch,
+}
+
+impl PackSource for Source {
+    fn pack(&self) -> PackId {
+        self.encoder.id()
+    }
+    fn seal_epoch(&self) -> Epoch {
+        self.epoch
+    }
+    fn share_len(&self) -> u64 {
+        self.encoder.layout().share_len()
+    }
+    fn seal(&self, number: u16, holder: &NodeId) -> Result<SealedShare, String> {
+        let stream = HolderStream::derive(&self.keys, self.epoch, &self.encoder.id(), number, holder);
+        let stream = stream.map_err(|e| e.to_string())?;
+        let share = self.encoder.share(number, &stream).map_err(|e| e.to_string())?;
+        Ok(SealedShare { id: share.id, bytes: Bytes::from(share.bytes) })
+    }
+}
+
+/// Chunks put together, not yet coded.
+struct Filled {
+    builder: PackBuilder,
+    chunks: Vec<(ChunkId, u64)>,
+    objects: BTreeSet<ObjectId>,
+    bytes: u64,
+}
+
+impl Shared {
+    /// Packs and uploads, for ever.
+    pub async fn packer_loop(self: Arc<Self>) {
+        let turns = Arc::new(Semaphore::new(self.options.packs_in_flight));
+        let stragglers = Arc::new(Semaphore::new(STRAGGLERS_MAX));
+        let mut changes = self.grid.changes();
+        loop {
+            self.retry_packs(&turns, &stragglers).await;
+            let ready = self.pack_ready();
+            if ready && let Some(coding) = self.grid.coding(&self.drive) {
+                let Ok(turn) = turns.clone().acquire_owned().await else { return };
+                if let Err(why) = self.pack_one(coding, turn, &stragglers).await {
+                    self.note(format!("a pack was not made: {why}"));
+                    tokio::time::sleep(RETRY).await;
+                }
+                continue;
+            }
+            let wait = if self.uploads.lock().waiting() > 0 && self.grid.coding(&self.drive).is_some() {
+                self.options.pack_quiet
+            } else {
+                RETRY
+            };
+            tokio::select! {
+                biased;
+                () = self.pack_wake.notified() => {}
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        tokio::time::sleep(RETRY).await;
+                    }
+                    for pack in self.uploads.lock().packs.values_mut() {
+                        pack.not_before = Duration::ZERO;
+                    }
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Enough waits for a pack, or what waits has waited long enough.
+    fn pack_ready(&self) -> bool {
+        let uploads = self.uploads.lock();
+        let now = self.world.clock.monotonic();
+        uploads.waiting() >= crate::content::PACK_UNITS / 16
+            || (uploads.waiting() > 0 && now >= uploads.last_queued + self.options.pack_quiet)
+    }
+
+    async fn pack_one(
+        self: &Arc<Self>,
+        coding: Coding,
+        turn: OwnedSemaphorePermit,
+        stragglers: &Arc<Semaphore>,
+    ) -> Result<(), String> {
+        let Some(filled) = self.fill().await? else { return Ok(()) };
+        let Filled { builder, chunks, objects, bytes } = filled;
+        let keys = self.keys();
+        let epoch = keys.epoch();
+        let source = self.encode(builder, coding.k, epoch).await?;
+        let intent = PackIntent {
+            pack: source.pack(),
+            epoch,
+            coding,
+            len: source.encoder.layout().len(),
+            data_roots: source.encoder.data_roots().to_vec(),
+            chunks,
+        };
+        self.append(records::PACK, &[&records::encode(&intent)]).await.map_err(|e| e.to_string())?;
+        let id = source.pack();
+        let pack = PackState { bytes, objects, uploading: true, ..PackState::new(intent) };
+        self.uploads.lock().add_pack(pack);
+        self.start_upload(id, Arc::new(source), turn, stragglers.clone());
+        Ok(())
+    }
+
+    /// Take chunks from the queue into a pack.
+    async fn fill(&self) -> Result<Option<Filled>, String> {
+        let mut builder = PackBuilder::new();
+        let (mut chunks, mut objects, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
+        while builder.used() < PACK_LEN {
+            let Some((id, users)) = self.uploads.lock().pop() else { break };
+            let Some((reference, sealed)) = self.own_chunk(&id).await else {
+                self.lose(&id);
+                continue;
+            };
+            let Some(offset) = builder.append(&reference, &sealed) else {
+                self.uploads.lock().push_front(id, users);
+                break;
+            };
+            bytes += sealed.len() as u64;
+            chunks.push((id, u64::from(offset)));
+            objects.extend(users);
+        }
+        Ok((!chunks.is_empty()).then_some(Filled { builder, chunks, objects, bytes }))
+    }
+
+    /// A chunk of this machine's, with its reference.
+    async fn own_chunk(&self, id: &ChunkId) -> Option<(ChunkRef, Bytes)> {
+        for segments in [&self.own, &self.cache] {
+            let (Some(place), Ok(Some(note))) = (segments.place(id), segments.note(id).await) else {
+                continue;
+            };
+            let Some((reference, _)) = records::decode::<ChunkRef>(&note) else { continue };
+            if let Ok(Some(bytes)) = segments.read(id, 0..place.len).await {
+                return Some((reference, bytes));
+            }
+        }
+        None
+    }
+
+    /// A chunk that was to be uploaded cannot be read here: say which files it was for.
+    fn lose(&self, id: &ChunkId) {
+        let users = self.uploads.lock().lost(id);
+        let core = self.core.lock();
+        for n in users {
+            if let Some(pending) = core.pending.get(&n) {
+                let name = match &pending.op.change {
+                    crate::tree::Change::SetContent { object, .. } => self.path_of(*object),
+                    _ => None,
+                };
+                self.note(format!(
+                    "part of {} was damaged on this machine's disk before friends had it",
+                    name.unwrap_or_else(|| "a file".into())
+                ));
+            }
+        }
+    }
+
+    async fn encode(&self, builder: PackBuilder, k: u8, epoch: Epoch) -> Result<Source, String> {
+        let keys = self.keys();
+        let drive = self.drive;
+        let work = move || {
+            let closed = builder.close(&keys, epoch).map_err(|e| e.to_string())?.ok_or("an empty pack")?;
+            let encoder = PackEncoder::new(&drive, epoch, k, closed.bytes).map_err(|e| e.to_string())?;
+            Ok(Source { encoder, keys, epoch })
+        };
+        self.world.blocking(work).await.map_err(|e| e.to_string())?
+    }
+
+    /// Bring a pack to friends. The turn ends when it is as safe as it is promised, or nothing
+    /// more can be done now; a slow rest goes on by itself, within bounds.
+    fn start_upload(
+        self: &Arc<Self>,
+        id: PackId,
+        source: Arc<Source>,
+        turn: OwnedSemaphorePermit,
+        stragglers: Arc<Semaphore>,
+    ) {
+        let shared = self.clone();
+        let mut closing = self.closing.subscribe();
+        tokio::spawn(async move {
+            let upload = shared.upload(id, source, turn, stragglers);
+            tokio::select! {
+                biased;
+                _ = closing.wait_for(|c| *c) => {}
+                () = upload => {}
+            }
+        });
+    }
+
+    async fn upload(
+        self: &Arc<Self>,
+        id: PackId,
+        source: Arc<Source>,
+        turn: OwnedSemaphorePermit,
+        stragglers: Arc<Semaphore>,
+    ) {
+        let found = self.uploads.lock().packs.get(&id).map(|p| (p.intent.coding, p.placed.clone()));
+        let Some((coding, placed)) = found else { return };
+        let mut events = self.grid.upload(self.drive, source, coding, placed);
+        let (mut turn, mut place) = (Some(turn), None);
+        while let Some(event) = events.recv().await {
+            match event {
+                UploadEvent::Placed { place, .. } => self.placed(&id, place).await,
+                UploadEvent::Refused { refusal, .. } => {
+                    tracing::info!(pack = %id.short(), "refused: {:?}: {}", refusal.reason, refusal.detail);
+                }
+                UploadEvent::Failed { why, .. } => tracing::info!(pack = %id.short(), "{why}"),
+                UploadEvent::Slow { .. } => {}
+                UploadEvent::Finished { .. } => break,
+            }
+            let enough =
+                self.uploads.lock().packs.get(&id).is_none_or(|p| p.level() >= good(p.intent.coding));
+            if enough && turn.is_some() {
+                match stragglers.clone().try_acquire_owned() {
+                    Ok(permit) => (turn, place) = (None, Some(permit)),
+                    Err(_) => break,
+                }
+            }
+        }
+        drop((turn, place));
+        self.finished(&id);
+    }
+
+    /// A holder has a share.
+    async fn placed(&self, id: &PackId, place: crate::content::SharePlace) {
+        let record = Placed { pack: *id, place: place.clone() };
+        // Not having it only costs another upload.
+        let _ = self.append(records::PLACED, &[&records::encode(&record)]).await;
+        let mut uploads = self.uploads.lock();
+        let Some(pack) = uploads.packs.get_mut(id) else { return };
+        let before = pack.level();
+        pack.placed.retain(|p| p.number != place.number);
+        pack.placed.push(place);
+        let after = pack.level();
+        if before < Level::Published && after >= Level::Published {
+            uploads.published(id);
+        }
+        drop(uploads);
+        if after > before {
+            self.publish_wake.notify_one();
+            self.progressed();
+        }
+    }
+
+    fn finished(&self, id: &PackId) {
+        if let Some(pack) = self.uploads.lock().packs.get_mut(id) {
+            pack.uploading = false;
+            pack.not_before = self.world.clock.monotonic() + RETRY;
+        }
+        self.publish_wake.notify_one();
+        self.pack_wake.notify_one();
+        self.progressed();
+    }
+
+    /// Packs that are not full and not under way go again.
+    async fn retry_packs(self: &Arc<Self>, turns: &Arc<Semaphore>, stragglers: &Arc<Semaphore>) {
+        if self.grid.coding(&self.drive).is_none() {
+            return;
+        }
+        let now = self.world.clock.monotonic();
+        let due: Vec<PackIntent> = {
+            let mut uploads = self.uploads.lock();
+            let due = uploads.packs.values_mut();
+            let due = due.filter(|p| !p.uploading && p.level() < Level::Full && p.not_before <= now);
+            due.map(|p| {
+                p.uploading = true;
+                p.intent.clone()
+            })
+            .collect()
+        };
+        for intent in due {
+            let PackIntent { pack: id, coding, epoch, chunks, .. } = intent;
+            let Ok(turn) = turns.clone().acquire_owned().await else { return };
+            match self.rebuild(&chunks, coding.k, epoch).await {
+                Ok(source) if source.pack() == id => {
+                    self.start_upload(id, Arc::new(source), turn, stragglers.clone());
+                }
+                Ok(_) => self.give_up(&id, "it was made of other bytes"),
+                Err(why) => self.give_up(&id, &why),
+            }
+        }
+    }
+
+    fn give_up(&self, id: &PackId, why: &str) {
+        self.note(format!("pack {} cannot be made again: {why}", id.short()));
+        if let Some(pack) = self.uploads.lock().packs.get_mut(id) {
+            pack.uploading = false;
+            pack.not_before = self.world.clock.monotonic() + RETRY * 30;
+        }
+    }
+
+    /// The same pack from the same chunks.
+    async fn rebuild(&self, chunks: &[(ChunkId, u64)], k: u8, epoch: Epoch) -> Result<Source, String> {
+        let mut builder = PackBuilder::new();
+        for (id, at) in chunks {
+            let (reference, sealed) =
+                self.own_chunk(id).await.ok_or_else(|| format!("chunk {} is not here", id.short()))?;
+            match builder.append(&reference, &sealed) {
+                Some(offset) if u64::from(offset) == *at => {}
+                _ => return Err("chunks no longer lie as they did".into()),
+            }
+        }
+        self.encode(builder, k, epoch).await
+    }
+}
+
+/// The level at which a pack no longer holds back the next.
+pub fn good(coding: Coding) -> Level {
+    if coding.margin() > 0 { Level::Safe } else { Level::Full }
+}

@@ -1,0 +1,307 @@
+//! Publishing: pending operations whose content friends have become signed entries, kept on
+//! this machine's disk before any friend sees them, and sent to every holder.
+
+use super::access::entry_key;
+use super::api::{Error, Result};
+use super::records;
+use super::shared::{Pending, Shared, index_error, tree_error};
+use crate::content::CatalogueRecord;
+use crate::grid::{AppendEvent, Level};
+use crate::keys::{Hash, PackId};
+use crate::tree::{Change, Draft, ObjectId, OpId, Operation, publishable, queues, seal_entry};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Entries that too few holders have are sent again after this, or when friends change.
+const AGAIN: Duration = Duration::from_secs(20);
+/// While something is pending, whether it may go is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
+/// Catalogue records in one entry: with their roots and places about 2.5 kB each.
+const RECORDS_MAX: usize = 96;
+
+/// Own entries that too few households have.
+#[derive(Default)]
+pub struct Publishing {
+    pub entries: BTreeMap<u64, EntryState>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default)]
+pub struct EntryState {
+    pub objects: BTreeSet<ObjectId>,
+    pub households: BTreeSet<Hash>,
+}
+
+/// What the next entry is to carry.
+struct Plan {
+    chosen: Vec<u64>,
+    catalogue: Vec<CatalogueRecord>,
+    /// Packs in the catalogue: shares and level told.
+    packs: Vec<(PackId, usize, Level)>,
+}
+
+impl Shared {
+    /// Publishes, for ever.
+    pub async fn publisher_loop(self: Arc<Self>) {
+        let mut changes = self.grid.changes();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.publish_wake.notified() => {}
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                    self.resend();
+                }
+                () = tokio::time::sleep(AGAIN) => self.resend(),
+                // A new file without content is told of after a while.
+                () = tokio::time::sleep(LOOK), if !self.core.lock().pending.is_empty() => {}
+            }
+            tokio::time::sleep(self.options.publish_every).await;
+            loop {
+                match self.publish_once().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(e) => {
+                        self.note(format!("publishing: {e}"));
+                        tokio::time::sleep(AGAIN).await;
+                        break;
+                    }
+                }
+            }
+            self.tidy_packs();
+        }
+    }
+
+    /// Make and send one entry, if there is something for it and somebody to send it to.
+    async fn publish_once(self: &Arc<Self>) -> Result<bool> {
+        if self.writable().is_err() || self.grid.coding(&self.drive).is_none() {
+            return Ok(false);
+        }
+        self.tell_packs()?;
+        let Some((draft, plan)) = self.plan()? else { return Ok(false) };
+        let ns: Vec<u64> = draft.operations.iter().map(|op| op.n).collect();
+        let done = self.make_entry(draft, plan).await;
+        let mut core = self.core.lock();
+        ns.iter().for_each(|n| {
+            core.drafted.remove(n);
+        });
+        done.map(|()| true)
+    }
+
+    /// Packs that can be read by others now: say in the tree where their chunks lie.
+    fn tell_packs(&self) -> Result<()> {
+        let due: Vec<(PackId, Vec<_>)> = {
+            let uploads = self.uploads.lock();
+            let due = uploads.packs.values().filter(|p| !p.told && p.level() >= Level::Published);
+            due.map(|p| (p.intent.pack, p.intent.chunks.clone())).collect()
+        };
+        for (pack, chunks) in due {
+            self.change(|_| Ok(Change::PackContents { pack, chunks }))?;
+            if let Some(p) = self.uploads.lock().packs.get_mut(&pack) {
+                p.told = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&self) -> Result<Option<(Draft, Plan)>> {
+        let (catalogue, packs) = self.catalogue_due();
+        let mut core = self.core.lock();
+        let unready = self.unready(&core.pending);
+        let pending: Vec<Operation> = core.pending.values().map(|p| p.op.clone()).collect();
+        let chosen = publishable(self.log, &pending, &unready);
+        if chosen.is_empty() && catalogue.is_empty() {
+            return Ok(None);
+        }
+        let places: Vec<u64> = pending
+            .iter()
+            .filter(|op| matches!(op.change, Change::PackContents { .. }))
+            .map(|op| op.n)
+            .collect();
+        let mut draft = core.fold.draft(&*self.index, &chosen).map_err(tree_error)?;
+        let inside: BTreeSet<u64> = draft.operations.iter().map(|op| op.n).collect();
+        if !places.iter().all(|n| inside.contains(n)) {
+            // A content must not be seen before the places of its chunks are.
+            draft = core.fold.draft(&*self.index, &places).map_err(tree_error)?;
+        }
+        let head = self.admin.lock().head();
+        (draft.vector.admin_len, draft.vector.admin_head) = (head.len, head.hash.0);
+        core.drafted.extend(draft.operations.iter().map(|op| op.n));
+        Ok(Some((draft, Plan { chosen, catalogue, packs })))
+    }
+
+    /// Operations that may not be published yet: their content is not at friends, or the file
+    /// is still being written.
+    fn unready(&self, pending: &BTreeMap<u64, Pending>) -> BTreeSet<u64> {
+        let dirty: BTreeSet<ObjectId> = {
+            let lives = self.lives.lock();
+            let dirty = lives.inodes.values().filter(|l| l.state.lock().dirty.is_some());
+            dirty.map(|l| l.object).collect()
+        };
+        let uploads = self.uploads.lock();
+        let mut out = BTreeSet::new();
+        // A new file is told of together with its first content.
+        let mut waiting: BTreeMap<ObjectId, bool> = BTreeMap::new();
+        for (n, p) in pending {
+            if let Change::SetContent { object, .. } = &p.op.change {
+                let waits = uploads.waits(*n);
+                if waits {
+                    out.insert(*n);
+                }
+                waiting.entry(*object).or_insert(waits);
+            }
+        }
+        for (n, p) in pending {
+            if let Change::Create { kind: crate::tree::Kind::File, .. } = &p.op.change {
+                let object = OpId { log: self.log, n: *n };
+                let first = waiting.get(&object).copied();
+                let age = self.now().saturating_sub(p.op.time);
+                let new = (0..self.options.settle_quiet.as_nanos() as i64).contains(&age);
+                let waits = first.unwrap_or_else(|| new || dirty.contains(&object));
+                if waits {
+                    out.insert(*n);
+                }
+            }
+        }
+        out
+    }
+
+    /// Catalogue records that say more than was said before.
+    fn catalogue_due(&self) -> (Vec<CatalogueRecord>, Vec<(PackId, usize, Level)>) {
+        let uploads = self.uploads.lock();
+        let due = uploads.packs.values().filter(|p| {
+            let level = p.level();
+            p.told
+                && level >= Level::Published
+                && p.placed.len() > p.catalogued
+                && (level > p.catalogued_level || !p.uploading)
+        });
+        due.take(RECORDS_MAX).map(|p| (p.record(), (p.intent.pack, p.placed.len(), p.level()))).unzip()
+    }
+
+    async fn make_entry(self: &Arc<Self>, draft: Draft, plan: Plan) -> Result<()> {
+        let Some(writer) = self.writer.clone() else { return Err(Error::ReadOnly) };
+        let (keys, catalogue) = (self.keys(), plan.catalogue);
+        let objects: BTreeSet<ObjectId> =
+            draft.operations.iter().flat_map(|op| queues(self.log, op)).collect();
+        let sealed = self.world.blocking(move || seal_entry(&keys, &writer, &draft, &catalogue)).await;
+        let sealed = sealed.map_err(|e| Error::Internal(e.to_string()))?;
+        let (bytes, opened) = sealed.map_err(|e| Error::Internal(e.to_string()))?;
+        tracing::debug!(ops = opened.operations.len(), of = plan.chosen.len(), "entry {}", opened.header.seq);
+        self.entries.append(&bytes).await.map_err(|e| self.fail(&e))?;
+        self.entries.sync().await.map_err(|e| self.fail(&e))?;
+        let seq = opened.header.seq;
+        {
+            let mut core = self.core.lock();
+            let done: Vec<u64> = opened.operations.iter().map(|op| op.n).collect();
+            let mut step = core.fold.published(&*self.index, opened).map_err(tree_error)?;
+            step.batch.writes.push((entry_key(&self.log, seq), Some(bytes.clone())));
+            self.index.commit(step.batch).map_err(index_error)?;
+            for n in done {
+                core.pending.remove(&n);
+            }
+        }
+        self.publishing.lock().entries.insert(seq, EntryState { objects, households: BTreeSet::new() });
+        let mut uploads = self.uploads.lock();
+        for (pack, shares, level) in plan.packs {
+            if let Some(p) = uploads.packs.get_mut(&pack) {
+                (p.catalogued, p.catalogued_level) = (shares, level);
+            }
+        }
+        drop(uploads);
+        self.send(bytes);
+        Ok(())
+    }
+
+    /// Send an entry to all holders, and count the households that have it.
+    fn send(self: &Arc<Self>, bytes: Vec<u8>) {
+        let shared = self.clone();
+        let mut closing = self.closing.subscribe();
+        tokio::spawn(async move {
+            let mut events = shared.grid.append(shared.drive, vec![bytes]);
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    _ = closing.wait_for(|c| *c) => return,
+                    event = events.recv() => event,
+                };
+                match event {
+                    Some(AppendEvent::Acked { household, heads, .. }) => {
+                        let own = heads.iter().filter(|h| h.log == shared.log).map(|h| h.seq).max();
+                        shared.acked(household, own.unwrap_or(0));
+                    }
+                    Some(AppendEvent::Refused { refusal, .. }) => {
+                        shared.note(format!("a friend refused an entry: {}", refusal.detail));
+                    }
+                    Some(AppendEvent::Failed { why, .. }) => tracing::info!("an entry was not sent: {why}"),
+                    Some(AppendEvent::Finished { .. }) | None => return,
+                }
+            }
+        });
+    }
+
+    /// A household has our log up to `seq`.
+    fn acked(&self, household: Hash, seq: u64) {
+        let enough = self.entry_target();
+        let mut publishing = self.publishing.lock();
+        for state in publishing.entries.range_mut(..=seq).map(|e| e.1) {
+            state.households.insert(household);
+        }
+        publishing.entries.retain(|_, e| e.households.len() < enough);
+        drop(publishing);
+        self.progressed();
+    }
+
+    /// Households that must have an entry so that it is as safe as full packs are.
+    fn entry_target(&self) -> usize {
+        let losses = self.grid.coding(&self.drive).map_or(0, |c| usize::from(c.n - c.k));
+        let holders: BTreeSet<Hash> = self.grid.holders(&self.drive).iter().map(|h| h.household).collect();
+        (losses + 1).min(holders.len().max(1))
+    }
+
+    /// Send the newest entry again: holders that lack earlier ones ask for them.
+    fn resend(self: &Arc<Self>) {
+        if self.publishing.lock().entries.is_empty() {
+            return;
+        }
+        let own = self.core.lock().fold.heads().into_iter().find(|h| h.log == self.log);
+        let Some(head) = own else { return };
+        if let Ok(Some(bytes)) = self.index.get(&entry_key(&self.log, head.seq)) {
+            self.send(bytes);
+        }
+    }
+
+    /// Packs that are full, told and kept need no attention any more; of those that are safe
+    /// the own copies may go when room is needed.
+    fn tidy_packs(&self) {
+        let entries_safe = self.publishing.lock().entries.is_empty();
+        if !entries_safe {
+            return;
+        }
+        let mut release = Vec::new();
+        let mut done = Vec::new();
+        let mut uploads = self.uploads.lock();
+        for pack in uploads.packs.values_mut() {
+            let told = pack.catalogued == pack.placed.len() && pack.told;
+            if told && pack.catalogued_level >= super::packer::good(pack.intent.coding) && !pack.released {
+                pack.released = true;
+                release.extend(pack.intent.chunks.iter().map(|(id, _)| *id));
+            }
+            if told && pack.catalogued_level == Level::Full {
+                done.push(pack.intent.pack);
+            }
+        }
+        for pack in &done {
+            uploads.packs.remove(pack);
+        }
+        drop(uploads);
+        release.iter().for_each(|id| self.own.release(id));
+        for pack in done {
+            // Without this record the pack is only looked at once more.
+            let _ = self.journal.append(records::PACK_DONE, &records::encode(&pack));
+        }
+    }
+}

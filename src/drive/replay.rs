@@ -1,0 +1,221 @@
+//! What the journal says: pending operations, files that differ from their content, packs
+//! under way.
+
+use super::dirty::{Dirty, Layer, Layers, SealedLayer};
+use super::ranges::Ranges;
+use super::records::{self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, decode};
+use super::shared::Pending;
+use crate::content::{CHUNK_LEN, SharePlace};
+use crate::keys::PackId;
+use crate::store::{Record, Segments};
+use crate::tree::{Change, ObjectId, Operation, TimeNs};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A file that differs from its content.
+pub struct FileReplay {
+    pub base: Base,
+    pub dirty: Dirty,
+    pub mtime: TimeNs,
+}
+
+/// Parts of a group.
+enum Part {
+    Data { offset: u64, bytes: Vec<u8> },
+    Sealed(SealedPart),
+}
+
+/// What happened to a file that has not settled, in order.
+enum Step {
+    Group(Commit, Vec<Part>),
+    Mtime(TimeNs),
+}
+
+/// See the module.
+pub struct Replay {
+    pub ops: BTreeMap<u64, Pending>,
+    /// Cancelled: a compaction that was cut short may tell of them again.
+    gone: BTreeSet<u64>,
+    files: BTreeMap<ObjectId, Vec<Step>>,
+    parts: BTreeMap<ObjectId, Vec<Part>>,
+    pub packs: BTreeMap<PackId, (PackIntent, Vec<SharePlace>)>,
+    pub next_n: u64,
+    pub malformed: u64,
+}
+
+impl Replay {
+    /// Nothing read yet.
+    pub fn new() -> Replay {
+        Replay {
+            ops: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            files: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            packs: BTreeMap::new(),
+            next_n: 1,
+            malformed: 0,
+        }
+    }
+
+    /// Take a record.
+    pub fn record(&mut self, record: Record<'_>) {
+        if self.take(record.kind, record.payload).is_none() {
+            self.malformed += 1;
+        }
+    }
+
+    fn take(&mut self, kind: u8, payload: &[u8]) -> Option<()> {
+        match kind {
+            records::OP => self.operation(decode(payload)?.0),
+            records::DATA => {
+                let (head, bytes) = decode::<DataHead>(payload)?;
+                let part = Part::Data { offset: head.offset, bytes: bytes.to_vec() };
+                self.parts.entry(head.object).or_default().push(part);
+            }
+            records::SEALED => {
+                let (part, _) = decode::<SealedPart>(payload)?;
+                self.parts.entry(part.object).or_default().push(Part::Sealed(part));
+            }
+            records::COMMIT => self.commit(decode(payload)?.0),
+            records::SETTLED => {
+                let (settled, _) = decode::<Settled>(payload)?;
+                if let Change::SetContent { object, .. } = &settled.op.change {
+                    self.discard(*object);
+                }
+                self.settled(settled);
+            }
+            records::PENDING => self.settled(decode(payload)?.0),
+            records::DISCARDED => self.discard(decode(payload)?.0),
+            records::PACK => {
+                let (intent, _) = decode::<PackIntent>(payload)?;
+                self.packs.entry(intent.pack).or_insert((intent, Vec::new()));
+            }
+            records::PLACED => {
+                let (placed, _) = decode::<Placed>(payload)?;
+                if let Some((_, places)) = self.packs.get_mut(&placed.pack) {
+                    places.retain(|p| p.number != placed.place.number);
+                    places.push(placed.place);
+                }
+            }
+            records::PACK_DONE => {
+                self.packs.remove(&decode::<PackId>(payload)?.0);
+            }
+            records::CANCELLED => {
+                for n in decode::<Vec<u64>>(payload)?.0 {
+                    self.ops.remove(&n);
+                    self.gone.insert(n);
+                }
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn operation(&mut self, op: Operation) {
+        if let Change::SetAttrs { object, change } = &op.change
+            && let Some(mtime) = change.mtime
+            && let Some(steps) = self.files.get_mut(object)
+        {
+            steps.push(Step::Mtime(mtime));
+        }
+        self.settled(Settled { op, chunks: Vec::new(), replaces: None });
+    }
+
+    fn settled(&mut self, settled: Settled) {
+        let n = settled.op.n;
+        self.next_n = self.next_n.max(n + 1);
+        if let Some(old) = settled.replaces {
+            self.ops.remove(&old);
+            self.gone.insert(old);
+        }
+        if self.gone.contains(&n) {
+            return;
+        }
+        self.ops.entry(n).or_insert(Pending { op: settled.op, chunks: settled.chunks });
+    }
+
+    fn discard(&mut self, object: ObjectId) {
+        self.files.remove(&object);
+        self.parts.remove(&object);
+    }
+
+    fn commit(&mut self, commit: Commit) {
+        let parts = self.parts.remove(&commit.object).unwrap_or_default();
+        self.files.entry(commit.object).or_default().push(Step::Group(commit, parts));
+    }
+
+    /// The files, ready to live on. A power cut may have taken a chunk that a group names (the
+    /// two are not synced together): then the file is what it was before that group.
+    pub async fn take_files(&mut self, own: &Segments) -> BTreeMap<ObjectId, FileReplay> {
+        let mut files = BTreeMap::new();
+        for (object, steps) in std::mem::take(&mut self.files) {
+            let mut file = None;
+            for step in steps {
+                match step {
+                    Step::Mtime(mtime) => {
+                        file.iter_mut().for_each(|f: &mut FileReplay| f.mtime = mtime);
+                    }
+                    Step::Group(commit, parts) if whole(own, &parts).await => {
+                        apply(&mut file, commit, parts);
+                    }
+                    Step::Group(..) => break,
+                }
+            }
+            let Some(mut file) = file else { continue };
+            let dirty = &mut file.dirty;
+            dirty.trim();
+            (dirty.cut_unjournaled, dirty.size_unjournaled) = (None, false);
+            dirty.chunks.values_mut().for_each(|l| l.unjournaled = Ranges::default());
+            files.insert(object, file);
+        }
+        files
+    }
+}
+
+/// Whether all sealed chunks of a group are here and what they should be.
+async fn whole(own: &Segments, parts: &[Part]) -> bool {
+    for part in parts {
+        let Part::Sealed(part) = part else { continue };
+        let len = part.chunk.sealed_len() as u32;
+        let Ok(Some(bytes)) = own.read(&part.chunk.id, 0..len).await else { return false };
+        if !super::chunks::sound(&part.chunk, &(0..len), &bytes) {
+            return false;
+        }
+    }
+    true
+}
+
+/// One group on top of the file as it was.
+fn apply(file: &mut Option<FileReplay>, commit: Commit, parts: Vec<Part>) {
+    if let Some(base) = commit.base {
+        let dirty = Dirty::over(super::live::content_size(&base.content));
+        *file = Some(FileReplay { base, dirty, mtime: commit.mtime });
+    }
+    // Without a base its first group was broken, or it was trimmed: nothing to stand on.
+    let Some(file) = file else { return };
+    if let Some(cut) = commit.cut {
+        file.dirty.size = u64::MAX;
+        file.dirty.truncate(cut);
+    }
+    for part in parts {
+        match part {
+            Part::Data { offset, bytes } => {
+                file.dirty.write(offset, &bytes);
+            }
+            Part::Sealed(part) => put_sealed(&mut file.dirty, part),
+        }
+    }
+    file.dirty.size = commit.size;
+    file.mtime = commit.mtime;
+}
+
+/// A sealed chunk holds all that was written to its chunk before.
+fn put_sealed(dirty: &mut Dirty, part: SealedPart) {
+    let valid = Ranges::from_pairs(&part.valid);
+    let old = dirty.chunks.remove(&part.index).unwrap_or_default();
+    let freed = old.buffer.as_ref().map_or(0, |b: &Layer| b.bytes.capacity());
+    dirty.buffered = dirty.buffered.saturating_sub(freed);
+    let sealed = SealedLayer { chunk: part.chunk, valid, journaled: true };
+    let layers = Layers { sealed: Some(sealed), ..Layers::default() };
+    dirty.chunks.insert(part.index, layers);
+    dirty.size = dirty.size.max(part.index * CHUNK_LEN as u64 + 1);
+}

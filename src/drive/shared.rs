@@ -1,0 +1,232 @@
+//! What the parts of a live drive share, and how a local change is made.
+
+use super::access::next_key;
+use super::api::{Error, Ino, Invalidation, Result};
+use super::chunks::PageCache;
+use super::dirty::{Layer, SealedLayer};
+use super::friends::DriveGrid;
+use super::live::{Live, LiveTable};
+use super::records;
+use super::setup::{DriveOptions, DriveSetup};
+use super::uploads::Uploads;
+use crate::keys::{AdminLog, ChunkId, DriveId, DriveKeys, LogId, WriterKey};
+use crate::store::{EntryLog, Journal, SealedFile, Segments, StoreError};
+use crate::tree::{Change, Fold, FoldError, ObjectId, OpId, Operation, TableError, TimeNs, View};
+use crate::world::{Index, World};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{Notify, mpsc, watch};
+
+/// Notes kept for people.
+const NOTES_MAX: usize = 20;
+
+/// A pending operation and what it needs.
+#[derive(Clone)]
+pub struct Pending {
+    pub op: Operation,
+    /// Chunks sealed for it.
+    pub chunks: Vec<ChunkId>,
+}
+
+/// The tree and what of it no friend has: changed under one short lock.
+pub struct Core {
+    pub fold: Fold,
+    pub next_n: u64,
+    pub pending: BTreeMap<u64, Pending>,
+    /// Operations inside an entry that is being made: no longer to be cancelled.
+    pub drafted: std::collections::BTreeSet<u64>,
+}
+
+/// A chunk to be sealed.
+pub struct SealJob {
+    pub live: Arc<Live>,
+    pub index: u64,
+    pub layer: Layer,
+    pub below: Option<SealedLayer>,
+}
+
+/// See the module.
+pub struct Shared {
+    pub world: World,
+    pub options: DriveOptions,
+    pub drive: DriveId,
+    pub keys: RwLock<Arc<DriveKeys>>,
+    pub writer: Option<WriterKey>,
+    pub log: LogId,
+    pub admin: Mutex<AdminLog>,
+    pub grid: Arc<dyn DriveGrid>,
+    pub index: Arc<dyn Index>,
+    pub core: Mutex<Core>,
+    pub journal: Journal,
+    pub entries: EntryLog,
+    pub own: Segments,
+    pub cache: Segments,
+    pub lives: Mutex<LiveTable>,
+    pub pages: Mutex<PageCache>,
+    pub fetching: Mutex<BTreeMap<ChunkId, Arc<tokio::sync::Mutex<()>>>>,
+    pub dirty_bytes: AtomicUsize,
+    /// There is room for dirty bytes again; there is none.
+    pub room: Notify,
+    pub pressure: Notify,
+    pub sealer: mpsc::UnboundedSender<SealJob>,
+    pub settle_wake: Notify,
+    pub uploads: Mutex<Uploads>,
+    pub pack_wake: Notify,
+    pub publish_wake: Notify,
+    pub publishing: Mutex<super::publisher::Publishing>,
+    pub invalidations: mpsc::UnboundedSender<Invalidation>,
+    pub epochs: Mutex<ContentEpochs>,
+    pub failed: Mutex<Option<String>>,
+    pub notes: Mutex<VecDeque<String>>,
+    /// Changes whenever a file may have become safer.
+    pub progress: watch::Sender<u64>,
+    /// The admin log's records, kept on this machine; changes of it.
+    pub admin_file: SealedFile,
+    pub admin_changed: watch::Sender<u64>,
+    /// Set when the drive closes.
+    pub closing: watch::Sender<bool>,
+}
+
+/// Counters of remote changes per inode: few, and forgotten all at once.
+#[derive(Default)]
+pub struct ContentEpochs {
+    base: u64,
+    last: u64,
+    of: BTreeMap<Ino, u64>,
+}
+
+impl ContentEpochs {
+    const MAX: usize = 16 << 10;
+    /// The number for an inode.
+    pub fn get(&self, ino: Ino) -> u64 {
+        self.of.get(&ino).copied().unwrap_or(self.base)
+    }
+    /// As if every content had changed.
+    pub fn forget(&mut self) {
+        self.last += 1;
+        self.base = self.last;
+        self.of.clear();
+    }
+    /// The inode's content changed by somebody else.
+    pub fn bump(&mut self, ino: Ino) {
+        self.last += 1;
+        if self.of.len() >= Self::MAX {
+            self.of.clear();
+            self.base = self.last;
+        } else {
+            self.of.insert(ino, self.last);
+        }
+    }
+}
+
+impl Shared {
+    pub fn keys(&self) -> Arc<DriveKeys> {
+        self.keys.read().clone()
+    }
+    pub fn view(&self) -> View<'_> {
+        View(&*self.index)
+    }
+    pub fn now(&self) -> TimeNs {
+        self.world.clock.now_ns()
+    }
+    /// Tell a person something, once in the log and in the status.
+    pub fn note(&self, text: String) {
+        tracing::warn!(drive = %self.drive.short(), "{text}");
+        let mut notes = self.notes.lock();
+        if notes.back() == Some(&text) {
+            return;
+        }
+        if notes.len() >= NOTES_MAX {
+            notes.pop_front();
+        }
+        notes.push_back(text);
+    }
+    /// Something became safer, or news arrived.
+    pub fn progressed(&self) {
+        self.progress.send_modify(|n| *n += 1);
+    }
+    /// Writes stop: the journal cannot be trusted to take them.
+    pub fn fail(&self, why: &StoreError) -> Error {
+        if let StoreError::Full(_) = why {
+            return Error::NoSpace;
+        }
+        let text = why.to_string();
+        if self.failed.lock().replace(text.clone()).is_none() {
+            self.note(format!("writes stopped: {text}"));
+        }
+        Error::Disk(text)
+    }
+    /// Refused when this mount may not write (any more).
+    pub fn writable(&self) -> Result<()> {
+        if let Some(why) = &*self.failed.lock() {
+            return Err(Error::Disk(why.clone()));
+        }
+        if self.writer.is_none() {
+            return Err(Error::ReadOnly);
+        }
+        Ok(())
+    }
+    /// Change the tree: `decide` looks at it and says what to do. The operation is in the
+    /// journal and in the tree when this returns.
+    pub fn change(&self, decide: impl FnOnce(View<'_>) -> Result<Change>) -> Result<OpId> {
+        self.writable()?;
+        let mut core = self.core.lock();
+        let change = decide(self.view())?;
+        let op = self.operation(&core, change);
+        let bytes = records::encode(&op);
+        self.journal.append(records::OP, &bytes).map_err(|e| self.fail(&e))?;
+        self.apply(&mut core, Pending { op, chunks: Vec::new() })
+    }
+    /// The next operation of this device.
+    pub fn operation(&self, core: &Core, change: Change) -> Operation {
+        Operation { n: core.next_n, time: self.now(), utc_offset_min: self.options.utc_offset_min, change }
+    }
+    /// Put an operation that is in the journal into the tree.
+    pub fn apply(&self, core: &mut Core, pending: Pending) -> Result<OpId> {
+        let n = pending.op.n;
+        let mut step = core.fold.local(&*self.index, pending.op.clone()).map_err(tree_error)?;
+        core.next_n = core.next_n.max(n + 1);
+        step.batch.writes.push((next_key(), Some(core.next_n.to_le_bytes().to_vec())));
+        self.index.commit(step.batch).map_err(index_error)?;
+        core.pending.insert(n, pending);
+        self.publish_wake.notify_one();
+        Ok(OpId { log: self.log, n })
+    }
+    /// The inode in memory, if it is.
+    pub fn live(&self, ino: Ino) -> Option<Arc<Live>> {
+        self.lives.lock().inodes.get(&ino).cloned()
+    }
+    /// The object of an inode number.
+    pub fn object(&self, ino: Ino) -> Result<ObjectId> {
+        self.view().by_ino(ino).map_err(index_error)?.ok_or(Error::Stale)
+    }
+    /// Change the count of dirty bytes from what it was to what it is.
+    pub fn account(&self, before: usize, after: usize) {
+        if after > before {
+            self.dirty_bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else if before > after {
+            self.dirty_bytes.fetch_sub(before - after, Ordering::Relaxed);
+            self.room.notify_waiters();
+        }
+    }
+}
+
+impl DriveSetup {
+    /// Without a writer's key nothing is written; the fold still wants a log of its own.
+    pub fn log(&self) -> LogId {
+        self.writer.as_ref().map_or(LogId([0xff; 32]), WriterKey::log)
+    }
+}
+
+pub fn index_error(e: TableError) -> Error {
+    Error::Internal(e.to_string())
+}
+
+pub fn tree_error(e: FoldError) -> Error {
+    match e {
+        FoldError::Upgrade(_) => Error::ReadOnly,
+        other => Error::Internal(other.to_string()),
+    }
+}

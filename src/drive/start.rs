@@ -1,0 +1,302 @@
+//! Opening a drive: what this machine's disk says of it.
+
+use super::access::{entry_key, next_key};
+use super::api::Invalidation;
+use super::chunks::PageCache;
+use super::live::Live;
+use super::replay::Replay;
+use super::setup::{DriveSetup, OpenError};
+use super::shared::{Core, SealJob, Shared};
+use super::uploads::PackState;
+use crate::grid::Level;
+use crate::keys::{AdminLog, DriveId, DriveKeys, LogId, Signed, decode_canonical};
+use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions};
+use crate::tree::{Change, Checked, Fold, Opened};
+use crate::world::{Blocking, Index};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::{mpsc, watch};
+
+/// Entries folded at once when the index is built anew.
+const REBUILD_BATCH: usize = 256;
+/// Own chunks that are safe elsewhere are kept up to this.
+const OWN_KEPT: u64 = 2 << 30;
+const ADMIN_MAX: usize = 64 << 20;
+
+/// What is built while entries are read.
+struct Rebuild {
+    index: Arc<dyn Index>,
+    fold: Fold,
+    keys: DriveKeys,
+    log: LogId,
+    batch: Vec<(Vec<u8>, Opened)>,
+    needed: bool,
+    /// Operations of this device that its entries carry.
+    published: BTreeSet<u64>,
+    refused: u64,
+    failed: Option<String>,
+}
+
+impl Rebuild {
+    fn entry(&mut self, bytes: &[u8]) {
+        if !self.needed {
+            return;
+        }
+        let opened = Checked::parse(bytes, &self.keys.drive()).and_then(|c| c.open(&self.keys));
+        match opened {
+            Ok(opened) => self.batch.push((bytes.to_vec(), opened)),
+            Err(_) => self.refused += 1,
+        }
+        if self.batch.len() >= REBUILD_BATCH {
+            self.flush();
+        }
+    }
+    fn flush(&mut self) {
+        let (mut writes, mut entries) = (Vec::new(), Vec::new());
+        for (bytes, opened) in self.batch.drain(..) {
+            let log = opened.header.log();
+            if log == self.log {
+                self.published.extend(opened.operations.iter().map(|op| op.n));
+            }
+            writes.push((entry_key(&log, opened.header.seq), Some(bytes)));
+            entries.push(opened);
+        }
+        let done = self.fold.take(&*self.index, entries).map_err(|e| e.to_string()).and_then(|mut step| {
+            step.batch.writes.extend(writes);
+            self.index.commit(step.batch).map_err(|e| e.to_string())
+        });
+        if let Err(e) = done {
+            self.failed.get_or_insert(e);
+        }
+    }
+}
+
+/// A drive's parts, and the ends of its queues.
+type Started = (Arc<Shared>, mpsc::UnboundedReceiver<SealJob>, mpsc::UnboundedReceiver<Invalidation>);
+
+pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError> {
+    let DriveSetup { world, places, keys, writer, local, admin, account: _, label, grid, options } =
+        setup.clone();
+    let (drive, log) = (keys.drive(), setup.log());
+    let (state, cache_dir) = (places.state.clone(), places.cache.clone());
+    for dir in [&state, &cache_dir] {
+        let (disk, path) = (world.disk.clone(), dir.clone());
+        let made = world.blocking(move || disk.create_dir_all(&path)).await.and_then(|r| r);
+        made.map_err(|error| OpenError::Disk { path: dir.clone(), error })?;
+    }
+    let admin_file = SealedFile::new(&world, &state, "admin", Some(&local));
+    let admin = load_admin(&admin_file, &drive, &admin).await?;
+    let own_options = SegmentsOptions::own(OWN_KEPT);
+    let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
+    let cache_options = SegmentsOptions::cache(options.cache_disk);
+    let cache = Segments::open(&world, &cache_dir.join("chunks"), &local, cache_options).await?;
+    let journal = Journal::open(
+        &world,
+        &state.join("journal"),
+        &local,
+        journal_options(world.blocking, &options),
+        Replay::new(),
+        |replay, record| replay.record(record),
+    )
+    .await?;
+    let mut replay = journal.state;
+    let opened = {
+        let (indexes, dir) = (world.indexes.clone(), state.join("index"));
+        let key = *local.expose();
+        let opened = world.blocking(move || indexes.open(&dir, &key)).await;
+        opened.map_err(|error| OpenError::Disk { path: state.join("index"), error })??
+    };
+    let index = opened.index;
+    let fold = Fold::open(&*index, log, &label).map_err(|e| OpenError::Tree(e.to_string()))?;
+    let rebuild = Rebuild {
+        index: index.clone(),
+        fold,
+        keys: keys.clone(),
+        log,
+        batch: Vec::new(),
+        needed: opened.empty,
+        published: BTreeSet::new(),
+        refused: 0,
+        failed: None,
+    };
+    let entries_dir = state.join("entries");
+    let entries =
+        EntryLog::open(&world, &entries_dir, &drive, &local, rebuild, |r, _, bytes| r.entry(bytes)).await?;
+    let (entry_log, damage) = (entries.log, entries.damage);
+    let mut rebuilt = entries.state;
+    rebuilt.flush();
+    if let Some(why) = rebuilt.failed {
+        return Err(OpenError::Tree(why));
+    }
+    let stored = index.get(&next_key())?.and_then(|b| b.try_into().ok()).map_or(1, u64::from_le_bytes);
+    let published = rebuilt.published.last().map_or(1, |n| n + 1);
+    let next_n = stored.max(published).max(replay.next_n);
+    let core = Core { fold: rebuilt.fold, next_n, pending: BTreeMap::new(), drafted: BTreeSet::new() };
+    let (sealer, jobs) = mpsc::unbounded_channel();
+    let (invalidations, news) = mpsc::unbounded_channel();
+    let shared = Arc::new(Shared {
+        drive,
+        keys: parking_lot::RwLock::new(Arc::new(keys)),
+        writer,
+        log,
+        admin: Mutex::new(admin),
+        grid,
+        index,
+        core: Mutex::new(core),
+        journal: journal.journal,
+        entries: entry_log,
+        own,
+        cache,
+        lives: Mutex::default(),
+        pages: Mutex::new(PageCache::new(options.page_memory)),
+        fetching: Mutex::default(),
+        dirty_bytes: Default::default(),
+        room: Default::default(),
+        pressure: Default::default(),
+        sealer,
+        settle_wake: Default::default(),
+        uploads: Mutex::default(),
+        pack_wake: Default::default(),
+        publish_wake: Default::default(),
+        publishing: Mutex::default(),
+        invalidations,
+        epochs: Mutex::default(),
+        failed: Mutex::default(),
+        notes: Mutex::default(),
+        progress: watch::Sender::new(0),
+        admin_file,
+        admin_changed: watch::Sender::new(0),
+        closing: watch::Sender::new(false),
+        world,
+        options,
+    });
+    for lost in journal.damage.iter().chain(&damage) {
+        shared.note(format!("this machine's disk: {lost}"));
+    }
+    if rebuilt.refused > 0 || replay.malformed > 0 {
+        shared.note(format!("{} records could not be read", rebuilt.refused + replay.malformed));
+    }
+    restore_operations(&shared, &mut replay, &rebuilt.published, opened.empty)?;
+    restore_files(&shared, &mut replay).await?;
+    restore_packs(&shared, &mut replay).await?;
+    Ok((shared, jobs, news))
+}
+
+fn journal_options(blocking: Blocking, options: &super::DriveOptions) -> JournalOptions {
+    let mut out = JournalOptions { sync_after: options.journal_after, ..JournalOptions::default() };
+    if blocking == Blocking::Inline {
+        // In the village disks are memory: nothing is gained by writing files beforehand.
+        (out.file_len, out.prewrite, out.reserve) = (4 << 20, false, 0);
+    }
+    out
+}
+
+/// The admin log: what was given, or what is kept here if that is longer.
+async fn load_admin(
+    file: &SealedFile,
+    drive: &DriveId,
+    given: &[Signed],
+) -> std::result::Result<AdminLog, OpenError> {
+    let wrong = |e: crate::keys::AdminError| OpenError::Admin(e.to_string());
+    let stored = file.load().await?;
+    let kept: Vec<Signed> = match &stored {
+        Some(stored) => {
+            decode_canonical(&stored.bytes, ADMIN_MAX).map_err(|e| OpenError::Admin(e.to_string()))?
+        }
+        None => Vec::new(),
+    };
+    let longer = if kept.len() > given.len() { &kept } else { given };
+    let log = AdminLog::load(drive, longer).map_err(wrong)?;
+    if kept.len() < given.len() {
+        file.store(&crate::keys::encode(&given.to_vec())).await?;
+    }
+    Ok(log)
+}
+
+/// Pending operations: in the tree again if the index was built anew.
+fn restore_operations(
+    shared: &Shared,
+    replay: &mut Replay,
+    published: &BTreeSet<u64>,
+    rebuilt: bool,
+) -> std::result::Result<(), OpenError> {
+    let mut core = shared.core.lock();
+    let in_tree: BTreeSet<u64> = core.fold.pending().into_iter().collect();
+    let mut told: BTreeMap<u64, Vec<crate::keys::ChunkId>> = BTreeMap::new();
+    for (n, pending) in std::mem::take(&mut replay.ops) {
+        if !rebuilt || published.contains(&n) || in_tree.contains(&n) {
+            told.insert(n, pending.chunks);
+            continue;
+        }
+        shared.apply(&mut core, pending).map_err(|e| OpenError::Tree(e.to_string()))?;
+    }
+    if !rebuilt {
+        let ops = core.fold.pending_operations(&*shared.index).map_err(|e| OpenError::Tree(e.to_string()))?;
+        for op in ops {
+            let chunks = told.remove(&op.n).unwrap_or_default();
+            core.pending.insert(op.n, super::shared::Pending { op, chunks });
+        }
+    }
+    Ok(())
+}
+
+/// Files that differ from their content.
+async fn restore_files(shared: &Shared, replay: &mut Replay) -> std::result::Result<(), OpenError> {
+    let now = shared.world.clock.monotonic();
+    for (object, file) in replay.take_files(&shared.own).await {
+        let Some(inode) = shared.view().inode(object)? else { continue };
+        if !inode.is_live() {
+            continue;
+        }
+        let live = Live::new(inode.ino, inode.object, file.base.version, file.base.content);
+        {
+            let mut state = live.state.lock();
+            state.mtime = file.mtime;
+            state.base_journaled = true;
+            (state.first_write, state.last_write) = (now, now);
+            shared.dirty_bytes.fetch_add(file.dirty.buffered, Ordering::Relaxed);
+            state.dirty = Some(file.dirty);
+        }
+        shared.lives.lock().inodes.insert(inode.ino, Arc::new(live));
+    }
+    Ok(())
+}
+
+/// Packs under way, and chunks that wait for one.
+async fn restore_packs(shared: &Shared, replay: &mut Replay) -> std::result::Result<(), OpenError> {
+    let view = shared.view();
+    let mut published = Vec::new();
+    for (id, (intent, placed)) in std::mem::take(&mut replay.packs) {
+        let mut pack = PackState::new(intent);
+        pack.placed = placed;
+        pack.told = !view.packed(&id)?.is_empty();
+        pack.bytes = pack.intent.len;
+        if let Some(record) = view.pack(&id)? {
+            pack.catalogued = record.shares.len();
+            for share in record.shares {
+                if !pack.placed.iter().any(|p| p.number == share.number) {
+                    pack.placed.push(share);
+                }
+            }
+            pack.catalogued_level = Level::of(pack.intent.coding, pack.catalogued);
+        }
+        if pack.level() >= Level::Published {
+            published.push(id);
+        }
+        shared.uploads.lock().add_pack(pack);
+    }
+    let core = shared.core.lock();
+    let mut uploads = shared.uploads.lock();
+    for (n, pending) in &core.pending {
+        uploads.need(*n, &pending.chunks, |id| shared.is_placed(id));
+        if let Change::SetContent { object, .. } = &pending.op.change {
+            uploads.for_object(*n, *object);
+        }
+    }
+    for id in published {
+        uploads.published(&id);
+    }
+    Ok(())
+}

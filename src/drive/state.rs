@@ -1,0 +1,293 @@
+//! How well files are kept, in the words people know.
+
+use super::api::{Error, Ino, Result};
+use super::live::Live;
+use super::live_drive::WaitOutcome;
+use super::shared::{Shared, index_error};
+use super::status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};
+use crate::content::{Content, Ref};
+use crate::grid::Level;
+use crate::keys::{ChunkId, Hash, NodeId, PackId};
+use crate::tree::{Change, ObjectId, ROOT, queues};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Packs looked at for one file.
+const PACKS_MAX: usize = 64;
+
+impl Shared {
+    /// Everything that is not full yet, with its state. Bounded by what is under way.
+    pub fn under_way(&self) -> BTreeMap<ObjectId, FileState> {
+        let mut out: BTreeMap<ObjectId, FileState> = BTreeMap::new();
+        let mut put = |object: ObjectId, state: FileState| {
+            let worst = out.entry(object).or_insert(state);
+            *worst = (*worst).min(state);
+        };
+        {
+            let publishing = self.publishing.lock();
+            for entry in publishing.entries.values() {
+                entry.objects.iter().for_each(|o| put(*o, FileState::Published));
+            }
+        }
+        {
+            let uploads = self.uploads.lock();
+            for pack in uploads.packs.values() {
+                let state = self.level_state(pack.catalogued_level.min(pack.level()), pack.intent.coding);
+                pack.objects.iter().for_each(|o| put(*o, state));
+            }
+        }
+        {
+            let core = self.core.lock();
+            let uploads = self.uploads.lock();
+            for pending in core.pending.values() {
+                if let Change::SetContent { object, .. } = &pending.op.change
+                    && let Some((done, total)) = uploads.progress(pending.op.n)
+                    && done > 0
+                {
+                    put(*object, FileState::Uploading { percent: (done * 100 / total.max(1)) as u8 });
+                    continue;
+                }
+                for object in queues(self.log, &pending.op) {
+                    // A directory waits with what is in it, but is not itself unsafe.
+                    if !matches!(pending.op.change, Change::Create { parent, .. } if parent == object) {
+                        put(object, FileState::Local);
+                    }
+                }
+            }
+        }
+        for live in self.lives.lock().inodes.values() {
+            if let Some(state) = live_state(live) {
+                put(live.object, state);
+            }
+        }
+        out
+    }
+
+    fn level_state(&self, level: Level, coding: crate::content::Coding) -> FileState {
+        let margin = coding.n - coding.k;
+        match level {
+            Level::Local => FileState::Uploading { percent: 99 },
+            Level::Published => FileState::Published,
+            Level::Safe => FileState::Safe { margin: coding.margin() },
+            Level::Full if margin == 0 => FileState::Thin,
+            Level::Full => FileState::Full { margin },
+        }
+    }
+
+    /// How well one inode is kept.
+    pub fn file_state(&self, ino: Ino) -> Result<FileState> {
+        let object = self.object(ino)?;
+        let inode = self.view().inode(object).map_err(index_error)?.ok_or(Error::Stale)?;
+        if let Some(state) = self.live(ino).and_then(|l| live_state(&l)) {
+            return Ok(state);
+        }
+        if let Some(state) = self.under_way().get(&inode.object) {
+            return Ok(*state);
+        }
+        let content = self.view().content(inode.object).map_err(index_error)?;
+        let packs = self.packs_of(&content)?;
+        let mut least = self.entries_state();
+        for pack in packs {
+            least = least.min(self.pack_state(&pack)?);
+        }
+        Ok(least)
+    }
+
+    /// What holds for entries that enough households have.
+    fn entries_state(&self) -> FileState {
+        let coding = self.grid.coding(&self.drive);
+        match coding.map(|c| c.n - c.k) {
+            Some(0) => FileState::Thin,
+            Some(margin) => FileState::Full { margin },
+            None => FileState::Published,
+        }
+    }
+
+    /// The least state of anything under way; when nothing is, what entries have.
+    pub fn state_of_all(&self) -> FileState {
+        self.under_way().into_values().min().unwrap_or_else(|| self.entries_state())
+    }
+
+    /// Distinct holders of the packs of a file, as far as the tree says without fetching.
+    pub fn holders_of(&self, ino: Ino) -> Result<Vec<NodeId>> {
+        let object = self.object(ino)?;
+        let content = self.view().content(object).map_err(index_error)?;
+        let mut out = BTreeSet::new();
+        for pack in self.packs_of(&content)? {
+            if let Some(record) = self.view().pack(&pack).map_err(index_error)? {
+                out.extend(record.shares.iter().map(|s| s.holder));
+            }
+        }
+        Ok(out.into_iter().collect())
+    }
+
+    /// Whether friends keep a chunk so well that this machine need not.
+    pub fn kept_by_friends(&self, id: &ChunkId) -> bool {
+        let Ok(places) = self.view().chunk_places(id) else { return false };
+        places.iter().any(|p| {
+            self.pack_state(&p.pack).is_ok_and(|s| s.is_safe() || s.is_full())
+                && self.uploads.lock().packs.get(&p.pack).is_none_or(|u| u.released)
+        })
+    }
+
+    fn pack_state(&self, pack: &PackId) -> Result<FileState> {
+        let Some(record) = self.view().pack(pack).map_err(index_error)? else {
+            return Ok(FileState::AtRisk { margin: 0 });
+        };
+        let households: BTreeSet<Hash> = record.shares.iter().map(|s| s.household).collect();
+        let highest = record.shares.iter().map(|s| s.number + 1).max().unwrap_or(0);
+        let n = u8::try_from(highest).unwrap_or(u8::MAX).max(record.k);
+        let coding = crate::content::Coding { k: record.k, n };
+        Ok(match Level::of(coding, households.len()) {
+            Level::Local => FileState::AtRisk { margin: 0 },
+            level => self.level_state(level, coding),
+        })
+    }
+
+    /// Packs that hold a content's first chunks, as far as the tree says without fetching.
+    fn packs_of(&self, content: &Content) -> Result<BTreeSet<PackId>> {
+        let mut out = BTreeSet::new();
+        let Content::Tree { refs, .. } = content else { return Ok(out) };
+        for reference in refs.iter().take(PACKS_MAX) {
+            if let Ref::Chunk(chunk) = reference {
+                let places = self.view().chunk_places(&chunk.id).map_err(index_error)?;
+                if let Some(place) = places.first() {
+                    out.insert(place.pack);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// A path for people.
+    pub fn path_of(&self, object: ObjectId) -> Option<String> {
+        let names = self.view().path(object).ok()??;
+        let names: Vec<String> = names.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect();
+        Some(names.join("/"))
+    }
+
+    /// Whether an object is `dir` or below it.
+    fn is_below(&self, object: ObjectId, dir: ObjectId) -> bool {
+        let mut at = object;
+        for _ in 0..crate::tree::DEPTH_MAX {
+            if at == dir {
+                return true;
+            }
+            if at == ROOT {
+                return false;
+            }
+            match self.view().inode(at) {
+                Ok(Some(inode)) => at = inode.home.parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Wait until everything at and below `ino` is kept at `level`.
+    pub async fn wait(&self, ino: Ino, level: Level, timeout: Duration) -> Result<WaitOutcome> {
+        let object = self.object(ino)?;
+        let mut progress = self.progress.subscribe();
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            progress.borrow_and_update();
+            let below: Vec<FileState> = self
+                .under_way()
+                .into_iter()
+                .filter(|(o, s)| !reaches(*s, level) && self.is_below(*o, object))
+                .map(|(_, s)| s)
+                .collect();
+            let clean = self.file_state(ino).unwrap_or(FileState::Local);
+            let clean_enough = ino == super::api::ROOT_INO || reaches(clean, level);
+            let Some(least) = below.iter().min().copied() else {
+                if clean_enough {
+                    return Ok(WaitOutcome::Reached);
+                }
+                let outcome = WaitOutcome::NotYet { least: clean, files: 1 };
+                if tokio::time::timeout_at(deadline, progress.changed()).await.is_err() {
+                    return Ok(outcome);
+                }
+                continue;
+            };
+            let outcome = WaitOutcome::NotYet { least, files: below.len() as u64 };
+            // Some of what counts (a settle, a friend back) does not tell: look now and then.
+            let soon = deadline.min(tokio::time::Instant::now() + Duration::from_millis(500));
+            let _ = tokio::time::timeout_at(soon, progress.changed()).await;
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// At a glance.
+    pub fn status(&self) -> DriveStatus {
+        let totals = self.view().totals().unwrap_or_default();
+        let under_way = self.under_way();
+        let mut unsafe_files = 0;
+        let mut unsafe_list = Vec::new();
+        for (object, state) in under_way.iter().filter(|(_, s)| !s.is_safe()) {
+            let Ok(Some(inode)) = self.view().inode(*object) else { continue };
+            if inode.is_dir() {
+                continue;
+            }
+            unsafe_files += 1;
+            if unsafe_list.len() < UNSAFE_LISTED {
+                let (ino, size, path) = (inode.ino, inode.size, self.path_of(*object));
+                unsafe_list.push(UnsafeFile { ino, path, size, state: *state });
+            }
+        }
+        let (packs_uploading, packs_below_safe, bytes_to_upload) = self.packs_status();
+        let pending_operations = self.core.lock().pending.len() as u64;
+        let entries_below = self.publishing.lock().entries.len() as u64;
+        DriveStatus {
+            drive: self.drive,
+            read_only: self.writable().is_err(),
+            files: totals.objects.saturating_sub(totals.dirs),
+            bytes: totals.bytes,
+            unsafe_files,
+            unsafe_list,
+            pending_operations,
+            packs_uploading,
+            packs_below_safe,
+            bytes_to_upload,
+            coding: self.grid.coding(&self.drive),
+            entries_below,
+            friends: self.grid.holders(&self.drive),
+            journal_bytes: self.journal.status().disk,
+            own_bytes: self.own.used().1,
+            cache_bytes: self.cache.used().1,
+            failed: self.failed.lock().clone(),
+            notes: self.notes.lock().iter().cloned().collect(),
+        }
+    }
+
+    fn packs_status(&self) -> (u64, u64, u64) {
+        let uploads = self.uploads.lock();
+        let uploading = uploads.packs.values().filter(|p| p.uploading).count() as u64;
+        let below = |p: &&super::uploads::PackState| p.level() < super::packer::good(p.intent.coding);
+        let below_safe = uploads.packs.values().filter(below).count() as u64;
+        let in_packs: u64 =
+            uploads.packs.values().filter(|p| p.level() < Level::Published).map(|p| p.intent.len).sum();
+        let queued: u64 =
+            uploads.waiting_ids().filter_map(|id| self.own.place(id)).map(|place| u64::from(place.len)).sum();
+        (uploading, below_safe, in_packs + queued)
+    }
+}
+
+/// The state of a file that is dirty.
+fn live_state(live: &Live) -> Option<FileState> {
+    let state = live.state.lock();
+    let dirty = state.dirty.as_ref()?;
+    let known = state.base_journaled && !dirty.unjournaled();
+    Some(if known { FileState::Local } else { FileState::Written })
+}
+
+/// Whether a state is good enough.
+fn reaches(state: FileState, level: Level) -> bool {
+    match level {
+        Level::Local => state >= FileState::Local,
+        Level::Published => state >= FileState::Published,
+        Level::Safe => state.is_safe(),
+        Level::Full => state.is_full(),
+    }
+}

@@ -1,0 +1,266 @@
+//! Holders gone, shares damaged, disks full, two writers at once.
+
+use super::*;
+use crate::grid::Level;
+
+/// Five holders, 2 of 5, with some files on all of them; the first machine is gone.
+async fn stored(seed: u64) -> (Arc<MemGrid>, Founding, Vec<(String, Vec<u8>)>) {
+    let (grid, founding, dice) = (MemGrid::new(5), found(2), Dice::new(seed));
+    let a = Machine::start(&founding, 0, &grid).await;
+    let files: Vec<(String, Vec<u8>)> =
+        [5_000, 100_000, 3_000_000].iter().map(|s| (format!("f{s}"), dice.noise(*s))).collect();
+    for (path, bytes) in &files {
+        a.write(path, bytes).await.unwrap();
+    }
+    a.full().await;
+    (grid, founding, files)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_too_few_holders_a_read_is_an_error_in_time_and_metadata_stays() {
+    let (grid, founding, files) = stored(1).await;
+    let b = Machine::start(&founding, 1, &grid).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for holder in 0..4 {
+        grid.set_up(holder, false);
+    }
+    let begun = tokio::time::Instant::now();
+    for (path, bytes) in &files {
+        let error = b.read(path).await.expect_err("unreadable");
+        assert!(matches!(&error, Error::Unreadable(why) if why.contains("friend 0")), "{error}");
+        assert_eq!(
+            b.drive.getattr(b.drive.resolve(path.as_bytes()).unwrap()).unwrap().size,
+            bytes.len() as u64
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(46), "15 s each");
+    grid.set_up(2, true);
+    for (path, bytes) in &files {
+        assert!(b.read(path).await.unwrap() == *bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_shares_are_never_served_and_never_an_end_of_file() {
+    let (grid, founding, files) = stored(2).await;
+    for holder in 0..3 {
+        grid.damage(holder);
+    }
+    let b = Machine::start(&founding, 1, &grid).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (path, bytes) in &files {
+        assert!(b.read(path).await.unwrap() == *bytes, "{path}: two good shares are enough");
+    }
+    b.drive.drop_caches().await;
+    grid.damage(3);
+    for (path, _) in &files {
+        assert!(matches!(b.read(path).await, Err(Error::Unreadable(_))), "{path}: one good share is not");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_write_at_once_and_converge_with_nothing_lost() {
+    for seed in 0..6 {
+        let (grid, founding, dice) = (MemGrid::new(5), found(2), Dice::new(seed));
+        let a = Machine::start(&founding, 0, &grid).await;
+        let b = Machine::start(&founding, 1, &grid).await;
+        a.write("both", b"base").await.unwrap();
+        a.full().await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(b.read("both").await.unwrap(), b"base");
+        for holder in 0..5 {
+            grid.set_up(holder, false);
+        }
+        let (left, right) = (dice.noise(50_000), dice.noise(60_000));
+        a.write("both", &left).await.unwrap();
+        b.write("both", &right).await.unwrap();
+        a.drive.mkdir(ROOT_INO, b"same", 0o755, ME).unwrap();
+        b.drive.mkdir(ROOT_INO, b"same", 0o755, ME).unwrap();
+        a.write("same/a", b"from a").await.unwrap();
+        b.write("same/b", &dice.noise(9_000)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        for holder in 0..5 {
+            grid.set_up(holder, true);
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        a.full().await;
+        b.full().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let names = a.names("");
+        assert_eq!(names, b.names(""), "seed {seed}");
+        assert_eq!(a.names("same"), vec!["a", "b"]);
+        assert_eq!(b.names("same"), vec!["a", "b"]);
+        assert_eq!(names.len(), 3, "{names:?}");
+        let mut contents = Vec::new();
+        for name in names.iter().filter(|n| *n != "same") {
+            let bytes = a.read(name).await.unwrap();
+            assert!(bytes == b.read(name).await.unwrap(), "{name}");
+            contents.push(bytes);
+        }
+        contents.sort_by_key(Vec::len);
+        assert!(contents == [left, right], "both versions are kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_go_on_after_a_power_cut_and_when_friends_return() {
+    for seed in 0..4 {
+        let (grid, founding, dice) = (MemGrid::new(5), found(2), Dice::new(seed));
+        let mut a = Machine::start(&founding, 0, &grid).await;
+        for holder in 1..5 {
+            grid.set_up(holder, false);
+        }
+        *grid.coding.lock() = Some(crate::content::Coding { k: 2, n: 5 });
+        let bytes = dice.noise(2_200_000);
+        a.write("f", &bytes).await.unwrap();
+        a.fsync("f").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let ino = a.drive.resolve(b"f").unwrap();
+        let state = a.drive.state(ino).unwrap();
+        assert!(state < FileState::Published, "{state}");
+        a = a.crash(Crash::Seeded(seed)).await;
+        for holder in 1..5 {
+            grid.set_up(holder, true);
+        }
+        a.full().await;
+        drop(a);
+        for holder in 0..3 {
+            grid.set_up(holder, false);
+        }
+        let b = Machine::start(&founding, 1, &grid).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(b.read("f").await.unwrap() == bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_said_and_nothing_synced_is_lost() {
+    let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(4));
+    let m = Machine::start(&founding, 0, &grid).await;
+    let first = dice.noise(1_500_000);
+    m.write("first", &first).await.unwrap();
+    m.fsync("first").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    m.disk.set_capacity(m.disk.used() + (6 << 20));
+    let mut refused = None;
+    for i in 0..30 {
+        let path = format!("more{i}");
+        let done = async {
+            m.write(&path, &dice.noise(1_200_000)).await?;
+            m.fsync(&path).await
+        };
+        if let Err(e) = done.await {
+            refused = Some(e);
+            break;
+        }
+    }
+    assert!(matches!(refused, Some(Error::NoSpace | Error::Disk(_))), "{refused:?}");
+    assert!(m.read("first").await.unwrap() == first);
+    m.disk.set_capacity(u64::MAX / 4);
+    let m = m.crash(Crash::Seeded(1)).await;
+    assert!(m.read("first").await.unwrap() == first);
+    m.write("after", &first).await.unwrap();
+    m.fsync("after").await.unwrap();
+    assert!(m.read("after").await.unwrap() == first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_and_goes_while_settling_never_leaves_the_machine() {
+    let (grid, founding, dice) = (MemGrid::new(5), found(1), Dice::new(5));
+    let m = Machine::start(&founding, 0, &grid).await;
+    for i in 0..20 {
+        m.write(&format!("tmp{i}"), &dice.noise(100_000)).await.unwrap();
+        m.drive.unlink(ROOT_INO, format!("tmp{i}").as_bytes(), ME).unwrap();
+    }
+    m.full().await;
+    assert_eq!(*grid.uploaded.lock(), 0);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(grid.holders.lock().iter().all(|h| h.logs.is_empty()), "not even their names");
+    assert_eq!(m.drive.status().pending_operations, 0);
+    // A file that is saved by writing a new one and renaming it goes up once.
+    m.write("doc", &dice.noise(200_000)).await.unwrap();
+    m.full().await;
+    let before = *grid.uploaded.lock();
+    let attrs = SetAttr { mode: Some(0o600), mtime: Some(5), ..SetAttr::default() };
+    m.drive.setattr(m.drive.resolve(b"doc").unwrap(), attrs, ME).unwrap();
+    m.full().await;
+    assert_eq!(*grid.uploaded.lock(), before, "attributes cost no upload");
+    let outcome = m.drive.wait(ROOT_INO, Level::Full, Duration::from_secs(1)).await;
+    assert_eq!(outcome, Ok(WaitOutcome::Reached));
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_that_no_friend_had_are_overtaken_even_across_a_power_cut() {
+    for seed in 0..4 {
+        let (grid, founding, dice) = (MemGrid::new(3), found(2), Dice::new(seed));
+        for holder in 0..3 {
+            grid.set_up(holder, false);
+        }
+        let mut m = Machine::start(&founding, 0, &grid).await;
+        let mut last = Vec::new();
+        for round in 0..6 {
+            last = dice.noise(500_000);
+            m.write("f", &last).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            if round == 3 {
+                m.fsync("f").await.unwrap();
+                m = m.crash(Crash::Seeded(seed)).await;
+                assert!(m.read("f").await.unwrap() == last);
+            }
+        }
+        assert_eq!(m.drive.status().pending_operations, 2, "a creation and one content");
+        for holder in 0..3 {
+            grid.set_up(holder, true);
+        }
+        m.full().await;
+        assert!(
+            *grid.uploaded.lock() < 3 * 600_000,
+            "one version at k = 1 on three: {}",
+            grid.uploaded.lock()
+        );
+        let b = Machine::start(&founding, 1, &grid).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(b.read("f").await.unwrap() == last);
+        assert_eq!(b.names(""), vec!["f"]);
+    }
+}
+
+/// Without a sync a crash may take the newest writes, but what is left of a file is what it
+/// was at some moment, and names are those of some moment.
+#[tokio::test(start_paused = true)]
+async fn a_crash_without_sync_leaves_a_state_that_there_was() {
+    for seed in super::model::seeds(40) {
+        let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(seed));
+        let m = Machine::start(&founding, 0, &grid).await;
+        let (attr, handle) = m.drive.create(ROOT_INO, b"f", 0o644, RW, ME).unwrap();
+        m.drive.sync_inode(ROOT_INO).await.unwrap();
+        let mut states: Vec<Vec<u8>> = vec![Vec::new()];
+        for _ in 0..dice.below(25) + 5 {
+            let mut now = states[states.len() - 1].clone();
+            match dice.below(8) {
+                0 => tokio::time::sleep(Duration::from_millis(dice.below(1500))).await,
+                1 => m.drive.flush(handle).await.unwrap(),
+                2 => {
+                    let size = dice.below(now.len() as u64 + 2000);
+                    m.drive.truncate(attr.ino, size, SetAttr::default(), ME).await.unwrap();
+                    now.resize(size as usize, 0);
+                }
+                _ => {
+                    // Appended in order, so that every prefix is a different state.
+                    let bytes = dice.noise(dice.below(400_000) as usize + 1);
+                    m.drive.write(handle, now.len() as u64, Bytes::from(bytes.clone()), false).await.unwrap();
+                    now.extend(bytes);
+                }
+            }
+            states.push(now);
+        }
+        let m = m.crash(Crash::Seeded(seed)).await;
+        let found = m.read("f").await.unwrap();
+        assert!(
+            states.contains(&found),
+            "seed {seed}: {} bytes, {:?}",
+            found.len(),
+            states.iter().map(Vec::len).collect::<Vec<_>>()
+        );
+    }
+}

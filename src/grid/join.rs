@@ -1,0 +1,362 @@
+//! Inviting and joining: one exchange that makes two nodes friends and, where the ticket says
+//! so, lets one into the other's drives.
+
+use super::roster::{Roster, open_grant, open_member};
+use super::tickets::OpenTicket;
+use super::{GridError, Invitation};
+use crate::keys::{Certificate, DriveId, NodeId, Power, Signed};
+use crate::ledger::{CHAIN_MAX, grant_hash};
+use crate::net::{BoxFuture, Endpoint, PeerInfo};
+use crate::wire::{
+    Enrol, Invited, JOIN_EXPORTER, JoinAnswer, JoinRequest, JoinedDrive, Member, Reason, Refusal, Request,
+    Response, TICKET_ADDRS_MAX, TICKET_VERSION, Ticket, check_join_mac, join_mac,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the whole exchange may take.
+const JOIN_MAX_TIME: Duration = Duration::from_secs(20);
+
+/// Lets joiners into drives: the admin log is not the grid's.
+pub trait Door: Send + Sync + 'static {
+    /// Enrol a person (and its device's writer key, for write power and above) in a drive.
+    fn enrol<'a>(
+        &'a self,
+        drive: DriveId,
+        power: Power,
+        joiner: &'a Certificate,
+        wish: Option<&'a Enrol>,
+    ) -> BoxFuture<'a, Result<JoinedDrive, String>>;
+}
+
+/// What joining brought.
+#[derive(Debug)]
+pub struct Joined {
+    pub inviter: Member,
+    pub drives: Vec<JoinedDrive>,
+}
+
+impl Roster {
+    /// Open a ticket. It can be used once, until it expires.
+    pub async fn invite(&self, invitation: Invitation, name: Option<String>) -> Result<Ticket, GridError> {
+        let now = self.world().now_ms() / 1000;
+        let drives: Vec<Invited> = invitation
+            .drives
+            .into_iter()
+            .map(|(drive, power, label)| Invited { drive, power, label })
+            .collect();
+        let ticket = Ticket {
+            version: TICKET_VERSION,
+            inviter: self.me().node,
+            addrs: self.me().addrs.iter().take(TICKET_ADDRS_MAX).copied().collect(),
+            secret: self.world().random(),
+            expires: now + invitation.valid.as_secs(),
+            lends: invitation.bytes,
+            asks: 0,
+            drives: drives.clone(),
+        };
+        let open = OpenTicket {
+            secret: ticket.secret,
+            expires: ticket.expires,
+            lends: invitation.bytes,
+            drives,
+            name,
+            used: false,
+        };
+        if !self.tickets(|t| t.open(open, now)).await? {
+            return Err(GridError::Ticket("too many tickets are open: wait until some expire".into()));
+        }
+        Ok(ticket)
+    }
+
+    /// A signed refusal of this node, where it is not about space.
+    pub fn refusal(&self, reason: Reason, detail: &str) -> Response {
+        let me = self.me();
+        let refusal = Refusal {
+            reason,
+            limit: 0,
+            used: 0,
+            detail: detail.into(),
+            holder: me.node,
+            account: me.person,
+            day: self.today(),
+        };
+        Response::Refusal { refusal: Signed::record(&me.signing, &refusal) }
+    }
+
+    /// The inviter's side of [`Request::Join`]. The ticket is burned, durably, before anything
+    /// is granted.
+    pub async fn answer_join(
+        &self,
+        door: &dyn Door,
+        peer: &PeerInfo,
+        id: &[u8; 16],
+        mac: &[u8; 32],
+        body: &[u8],
+    ) -> Response {
+        let Some(ticket) = self.ticket(id) else {
+            return self.refusal(Reason::TicketUnknown, "no such ticket was given out here");
+        };
+        let exporter = peer.exporter(JOIN_EXPORTER);
+        let Some(exporter) = exporter.filter(|e| check_join_mac(&ticket.secret, e, body, mac)) else {
+            return self.refusal(Reason::TicketUnknown, "no such ticket was given out here");
+        };
+        match self.admit_joiner(door, peer, id, &ticket, body).await {
+            Ok(answer) => Response::Joined { body: answer.seal(&ticket.secret, &exporter) },
+            Err((reason, detail)) => self.refusal(reason, &detail),
+        }
+    }
+
+    async fn admit_joiner(
+        &self,
+        door: &dyn Door,
+        peer: &PeerInfo,
+        id: &[u8; 16],
+        ticket: &OpenTicket,
+        body: &[u8],
+    ) -> Result<JoinAnswer, (Reason, String)> {
+        let malformed = |e: String| (Reason::Malformed, e);
+        let internal = |e: GridError| (Reason::Internal, e.to_string());
+        let request = JoinRequest::from_bytes(body).map_err(|e| malformed(e.to_string()))?;
+        let joiner = Certificate::verify_for(&request.certificate, &peer.node, self.today())
+            .map_err(|e| malformed(e.to_string()))?;
+        let member = open_member(&request.member)
+            .filter(|m| {
+                m.node == joiner.node && m.person == joiner.person && m.signing_key == joiner.signing_key
+            })
+            .ok_or_else(|| malformed("the member record does not fit the certificate".into()))?;
+        let now = self.world().now_ms() / 1000;
+        let burned = self.tickets(|t| t.burn(id, now)).await.map_err(internal)?;
+        burned.map_err(|reason| (reason, ticket_words(reason).to_string()))?;
+
+        let grant = self.give(joiner.person, ticket.lends).await.map_err(internal)?;
+        if let Some(name) = &ticket.name {
+            self.set_name(joiner.person, name).await.map_err(internal)?;
+        }
+        self.merge(&[request.member]).await.map_err(internal)?;
+        let mut grants = vec![grant];
+        let mut drives = Vec::new();
+        for invited in &ticket.drives {
+            let wish = request.enrol.iter().find(|e| e.drive == invited.drive);
+            drives.push(
+                door.enrol(invited.drive, invited.power, &joiner, wish)
+                    .await
+                    .map_err(|e| (Reason::Internal, e))?,
+            );
+        }
+        if ticket.drives.iter().any(|d| d.power >= Power::Write) {
+            grants.extend(self.delegate_all(joiner.person, &member.node).map_err(internal)?);
+        }
+        Ok(JoinAnswer {
+            certificate: self.me().certificate.clone(),
+            roster: self.records(),
+            certificates: Vec::new(),
+            grants,
+            drives,
+        })
+    }
+
+    /// The joiner's side. `wishes`: a writer key for each drive of the ticket.
+    pub async fn join(
+        &self,
+        endpoint: &Endpoint,
+        ticket: &Ticket,
+        lends: u64,
+        wishes: Vec<Enrol>,
+    ) -> Result<Joined, GridError> {
+        if ticket.inviter == self.me().node {
+            return Err(GridError::Ticket(
+                "the ticket is one of this node's own: give it to a friend".into(),
+            ));
+        }
+        if ticket.expires <= self.world().now_ms() / 1000 {
+            return Err(GridError::Ticket("the ticket has expired: ask for a new one".into()));
+        }
+        let own =
+            self.own_record().ok_or_else(|| GridError::Other("this node has no record of itself".into()))?;
+        let request = JoinRequest {
+            certificate: self.me().certificate.clone(),
+            member: own,
+            grants: Vec::new(),
+            enrol: wishes,
+        };
+        let body = request.to_bytes();
+        let (id, secret) = (ticket.id(), ticket.secret);
+        let make = move |exporter: &[u8; 32]| Request::Join {
+            ticket: id,
+            mac: join_mac(&secret, exporter, &body),
+            body,
+        };
+        let label = || ticket.addrs.first().map_or_else(|| ticket.inviter.short(), ToString::to_string);
+        let (response, exporter) = endpoint
+            .join(ticket.inviter, &ticket.addrs, make, JOIN_MAX_TIME)
+            .await
+            .map_err(|e| GridError::Unreachable { label: label(), why: e.to_string() })?;
+        let sealed = match response {
+            Response::Joined { body } => body,
+            Response::Refusal { refusal } => return Err(refused(&refusal)),
+            _ => return Err(GridError::Ticket("the inviter answered something else".into())),
+        };
+        let answer =
+            JoinAnswer::open(&sealed, &secret, &exporter).map_err(|e| GridError::Ticket(e.to_string()))?;
+        self.take_answer(ticket, answer, lends).await
+    }
+
+    async fn take_answer(
+        &self,
+        ticket: &Ticket,
+        answer: JoinAnswer,
+        lends: u64,
+    ) -> Result<Joined, GridError> {
+        let bad = |why: String| GridError::Ticket(format!("the inviter's answer is not sound: {why}"));
+        let inviter = Certificate::verify_for(&answer.certificate, &ticket.inviter, self.today())
+            .map_err(|e| bad(e.to_string()))?;
+        self.merge(&answer.roster).await?;
+        let member = self.member(&ticket.inviter).filter(|m| m.person == inviter.person);
+        let member = member.ok_or_else(|| bad("it has no record of the inviter".into()))?;
+        self.give(member.person, lends).await?;
+        for (holder, chain) in chains(&answer.grants, |subject| *subject == self.me().person) {
+            self.keep_chain(holder, chain).await?;
+        }
+        Ok(Joined { inviter: member, drives: answer.drives })
+    }
+}
+
+fn ticket_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::TicketUsed => "the ticket was used before: ask for a new one",
+        Reason::TicketExpired => "the ticket has expired: ask for a new one",
+        _ => "no such ticket was given out here",
+    }
+}
+
+/// The words of a refusal (its signature is by a key not known before joining).
+fn refused(signed: &Signed) -> GridError {
+    let words = match signed.peek::<Refusal>() {
+        Ok(r) => match r.reason {
+            Reason::TicketUsed | Reason::TicketExpired | Reason::TicketUnknown => {
+                ticket_words(r.reason).to_string()
+            }
+            reason => format!("{reason:?}: {}", r.detail),
+        },
+        Err(e) => e.to_string(),
+    };
+    GridError::Ticket(words)
+}
+
+/// From a heap of grants, for each holder the chain whose last grant is for `mine`.
+fn chains(grants: &[Signed], mine: impl Fn(&crate::keys::PersonId) -> bool) -> Vec<(NodeId, Vec<Signed>)> {
+    let by_hash: BTreeMap<_, &Signed> = grants.iter().map(|g| (grant_hash(g), g)).collect();
+    let mut out = Vec::new();
+    for signed in grants {
+        let Some(last) = open_grant(signed).filter(|g| mine(&g.subject)) else { continue };
+        let Some(holder) = last.holder else { continue };
+        let (mut chain, mut parent) = (vec![signed.clone()], last.parent);
+        while let Some(link) = parent.and_then(|hash| by_hash.get(&hash)) {
+            chain.push((*link).clone());
+            parent = open_grant(link).and_then(|g| g.parent);
+            if chain.len() > CHAIN_MAX {
+                break;
+            }
+        }
+        if parent.is_none() && chain.len() <= CHAIN_MAX {
+            chain.reverse();
+            out.push((holder, chain));
+        }
+    }
+    out
+}
+
+/// Keep friends' records and grants in step: told to each when it connects, and to all
+/// connected when something changes.
+pub async fn gossip(roster: Arc<Roster>, endpoint: Endpoint) {
+    use tokio::sync::broadcast::error::RecvError;
+    let mut events = endpoint.events();
+    let mut changes = roster.changes();
+    loop {
+        tokio::select! { biased;
+            event = events.recv() => match event {
+                Ok(crate::net::Event::Connected(node)) => {
+                    tokio::spawn(tell(roster.clone(), endpoint.clone(), node));
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                for member in roster.members() {
+                    endpoint.set_addrs(member.node, member.addrs.clone());
+                    endpoint.keep(member.node);
+                }
+                for node in endpoint.connected() {
+                    tokio::spawn(tell(roster.clone(), endpoint.clone(), node));
+                }
+            }
+        }
+    }
+}
+
+/// One friend is told what this node knows and gives; its answer is taken in.
+async fn tell(roster: Arc<Roster>, endpoint: Endpoint, node: NodeId) {
+    const DEADLINE: Duration = Duration::from_secs(10);
+    let peer = endpoint.peer(node);
+    let priority = crate::net::Priority::Log;
+    let records = Request::Roster { records: roster.records() };
+    match peer.request(&records, priority, DEADLINE).await {
+        Ok(Response::Roster { records }) => {
+            if let Err(e) = roster.merge(&records).await {
+                tracing::warn!("roster of {}: {e}", roster.name_of(&node));
+            }
+        }
+        Ok(_) => tracing::debug!("{} did not answer with its roster", roster.name_of(&node)),
+        Err(e) => tracing::debug!("roster to {}: {e}", roster.name_of(&node)),
+    }
+    let Some(member) = roster.member(&node) else { return };
+    if let Some(grant) = roster.given_signed(&member.person)
+        && let Err(e) = peer.request(&Request::GrantGive { grant }, priority, DEADLINE).await
+    {
+        tracing::debug!("grant to {}: {e}", roster.name_of(&node));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{PersonKey, Seed};
+    use crate::wire::{Grant, Regime};
+
+    fn grant(issuer: &PersonKey, subject: &PersonKey, parent: Option<&Signed>) -> Signed {
+        let grant = Grant {
+            issuer: issuer.id(),
+            subject: subject.id(),
+            holder: Some(NodeId([7; 32])),
+            regime: Regime::Friends,
+            bytes: 1,
+            egress_bytes_per_day: 1,
+            not_before: 0,
+            expires: None,
+            retention_days: 0,
+            rank: 0,
+            obligation_bytes: 0,
+            delegable: true,
+            parent: parent.map(grant_hash),
+            serial: 1,
+        };
+        Signed::record(issuer.signing(), &grant)
+    }
+
+    #[test]
+    fn chains_are_found_in_any_order_and_broken_ones_left_out() {
+        let [owner, inviter, guest] = [1, 2, 3].map(|n| PersonKey::from_seed(&Seed::from_bytes([n; 32])));
+        let root = grant(&owner, &inviter, None);
+        let sub = grant(&inviter, &guest, Some(&root));
+        let mine = |p: &crate::keys::PersonId| *p == guest.id();
+        for heap in [vec![root.clone(), sub.clone()], vec![sub.clone(), root.clone()]] {
+            assert_eq!(chains(&heap, mine), vec![(NodeId([7; 32]), vec![root.clone(), sub.clone()])]);
+        }
+        assert_eq!(chains(&[sub], mine), vec![], "its parent is missing");
+    }
+}

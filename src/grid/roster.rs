@@ -1,0 +1,369 @@
+//! Who the friends are, where they are, and who granted whom what.
+//!
+//! Everything here is signed by the person it is about: member records by the person whose
+//! node it is, grants by their issuer. The roster only keeps what it could check.
+
+use super::GridError;
+use super::tickets::{OpenTicket, Tickets};
+use crate::keys::{Certificate, Hash, LocalKey, NodeId, PersonId, PersonKey, Signed, SigningKey};
+use crate::ledger::{CHAIN_MAX, day_of, grant_hash};
+use crate::net::{Admission, Policy};
+use crate::store::SealedFile;
+use crate::wire::{Grant, Member, ROSTER_MAX, Regime};
+use crate::world::World;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Name of the state file.
+const ROSTER: &str = "roster";
+
+/// This node, as it presents itself.
+pub struct Me {
+    pub node: NodeId,
+    pub person: PersonId,
+    /// Signs receipts and requests.
+    pub signing: SigningKey,
+    /// The person's root, while it is on this device: signs grants and the member record.
+    pub root: Option<PersonKey>,
+    pub certificate: Signed,
+    pub label: String,
+    pub household: Hash,
+    pub lends: u64,
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// What is kept on disk.
+#[derive(Default, Serialize, Deserialize)]
+struct State {
+    /// Member records by node, this node's own among them.
+    members: BTreeMap<NodeId, Signed>,
+    /// Chains of grants for this person's account, by holder: the holder's own first.
+    held: BTreeMap<NodeId, Vec<Signed>>,
+    /// Grants this person gave, by subject.
+    given: BTreeMap<PersonId, Signed>,
+    tickets: Tickets,
+    /// What this node calls a person, where it chose a name itself.
+    names: BTreeMap<PersonId, String>,
+}
+
+/// This node's view of its friends. One writer of the file at a time.
+pub struct Roster {
+    world: World,
+    me: Me,
+    file: SealedFile,
+    state: Mutex<State>,
+    saving: tokio::sync::Mutex<()>,
+    changed: watch::Sender<u64>,
+}
+
+impl Roster {
+    /// Load the roster below `dir`, and bring this node's own record up to date.
+    pub async fn open(world: &World, dir: &Path, local: &LocalKey, me: Me) -> Result<Arc<Roster>, GridError> {
+        let file = SealedFile::new(world, dir, ROSTER, Some(local));
+        let bad = |why: String| GridError::State { path: dir.join(ROSTER).display().to_string(), why };
+        let state = match file.load().await.map_err(|e| bad(e.to_string()))? {
+            Some(stored) => crate::wire::decode(&stored.bytes).map_err(|e| bad(e.to_string()))?,
+            None => State::default(),
+        };
+        let roster = Roster {
+            world: world.clone(),
+            me,
+            file,
+            state: Mutex::new(state),
+            saving: tokio::sync::Mutex::new(()),
+            changed: watch::channel(0).0,
+        };
+        roster.renew_own_record();
+        roster.save().await?;
+        Ok(Arc::new(roster))
+    }
+
+    pub fn me(&self) -> &Me {
+        &self.me
+    }
+
+    pub(super) fn today(&self) -> u32 {
+        day_of(self.world.now_ms())
+    }
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Say where this node is now, when that changed since its last record.
+    fn renew_own_record(&self) {
+        let Some(root) = &self.me.root else { return };
+        let mut state = self.state.lock();
+        let old = state.members.get(&self.me.node).and_then(known_member);
+        let mut new = Member {
+            person: self.me.person,
+            node: self.me.node,
+            signing_key: self.me.signing.public(),
+            label: self.me.label.clone(),
+            household: self.me.household,
+            addrs: self.me.addrs.clone(),
+            lends: self.me.lends,
+            introducer: old.as_ref().and_then(|m| m.introducer),
+            serial: old.as_ref().map_or(1, |m| m.serial),
+            removed: false,
+        };
+        if old.as_ref() != Some(&new) {
+            new.serial = old.map_or(1, |m| m.serial + 1);
+            state.members.insert(self.me.node, Signed::record(root.signing(), &new));
+        }
+    }
+
+    /// This node's own record.
+    pub fn own_record(&self) -> Option<Signed> {
+        self.state.lock().members.get(&self.me.node).cloned()
+    }
+
+    /// Other nodes, not removed, by node id.
+    pub fn members(&self) -> Vec<Member> {
+        let state = self.state.lock();
+        let others = state.members.iter().filter(|(node, _)| **node != self.me.node);
+        others.filter_map(|(_, signed)| known_member(signed)).filter(|m| !m.removed).collect()
+    }
+
+    /// The record of one node (this one included), if it is not removed.
+    pub fn member(&self, node: &NodeId) -> Option<Member> {
+        self.state.lock().members.get(node).and_then(known_member).filter(|m| !m.removed)
+    }
+
+    /// All records, to be passed on.
+    pub fn records(&self) -> Vec<Signed> {
+        self.state.lock().members.values().cloned().collect()
+    }
+
+    /// Take in records of others. Answers whether anything was new. Records that do not
+    /// verify are skipped: gossip is not trusted, only signatures are.
+    pub async fn merge(&self, records: &[Signed]) -> Result<bool, GridError> {
+        let mut new = false;
+        {
+            let mut state = self.state.lock();
+            for signed in records.iter().take(ROSTER_MAX) {
+                let Some(member) = open_member(signed) else { continue };
+                let known = state.members.get(&member.node).and_then(known_member);
+                let newer =
+                    known.as_ref().is_none_or(|k| k.person == member.person && member.serial > k.serial);
+                let room = known.is_some() || state.members.len() < ROSTER_MAX;
+                if member.node != self.me.node && newer && room {
+                    state.members.insert(member.node, signed.clone());
+                    new = true;
+                }
+            }
+        }
+        if new {
+            self.save().await?;
+            self.tell();
+        }
+        Ok(new)
+    }
+
+    /// Grants to show at a holder for this person's account: the holder's own first.
+    pub fn chain_for(&self, holder: &NodeId) -> Vec<Signed> {
+        self.state.lock().held.get(holder).cloned().unwrap_or_default()
+    }
+
+    /// Bytes the last grant of that chain allows; 0 without one.
+    pub fn allowed_at(&self, holder: &NodeId) -> u64 {
+        self.chain_for(holder).last().and_then(open_grant).map_or(0, |g| g.bytes)
+    }
+
+    /// What this person gave another.
+    pub fn given_to(&self, person: &PersonId) -> Option<Grant> {
+        self.state.lock().given.get(person).and_then(open_grant)
+    }
+
+    /// The same as signed, to be shown.
+    pub(super) fn given_signed(&self, person: &PersonId) -> Option<Signed> {
+        self.state.lock().given.get(person).cloned()
+    }
+
+    /// A grant somebody sends: kept if it is sound, for this person, and by the sender.
+    pub async fn take_grant(&self, from: &NodeId, signed: &Signed) -> Result<(), GridError> {
+        let sender = self.member(from).map(|m| m.person);
+        match open_grant(signed) {
+            Some(g) if Some(g.issuer) == sender && g.parent.is_none() && g.holder == Some(*from) => {
+                self.keep_chain(*from, vec![signed.clone()]).await
+            }
+            _ => Err(GridError::Other(format!("{} sent a grant that is not its own", from.short()))),
+        }
+    }
+
+    /// A number that rises with every change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Keep a chain that allows this person to use a holder. A chain straight from the
+    /// holder's owner replaces a delegated one, a later serial an earlier.
+    pub async fn keep_chain(&self, holder: NodeId, chain: Vec<Signed>) -> Result<(), GridError> {
+        let refused =
+            |why: &str| GridError::Other(format!("a grant at {} is worth nothing: {why}", holder.short()));
+        let grants: Vec<Grant> = chain.iter().filter_map(open_grant).collect();
+        let last = grants.last().ok_or_else(|| refused("it cannot be read"))?;
+        if grants.len() != chain.len() || grants.len() > CHAIN_MAX {
+            return Err(refused("its chain is broken"));
+        }
+        if last.subject != self.me.person {
+            return Err(refused("it is for somebody else"));
+        }
+        {
+            let mut state = self.state.lock();
+            let known: Vec<Grant> =
+                state.held.get(&holder).into_iter().flatten().filter_map(open_grant).collect();
+            let better = match known.last() {
+                None => true,
+                Some(k) if grants.len() == known.len() => last.serial > k.serial,
+                Some(_) => grants.len() < known.len(),
+            };
+            if !better {
+                return Ok(());
+            }
+            state.held.insert(holder, chain);
+        }
+        self.save().await?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Grant a person space on this node's disk (replacing what it had).
+    pub async fn give(&self, subject: PersonId, bytes: u64) -> Result<Signed, GridError> {
+        let serial = self.given_to(&subject).map_or(1, |g| g.serial + 1);
+        let grant = Grant {
+            issuer: self.me.person,
+            subject,
+            holder: Some(self.me.node),
+            regime: Regime::Friends,
+            bytes,
+            egress_bytes_per_day: u64::MAX,
+            not_before: 0,
+            expires: None,
+            retention_days: 0,
+            rank: 0,
+            obligation_bytes: 0,
+            delegable: true,
+            parent: None,
+            serial,
+        };
+        let signed = self.sign_grant(&grant)?;
+        self.state.lock().given.insert(subject, signed.clone());
+        self.save().await?;
+        self.tell();
+        Ok(signed)
+    }
+
+    /// For another person, a narrower grant below each chain this person holds and may
+    /// delegate: so that she can use the holders of a drive that has been shared with her.
+    pub(super) fn delegate_all(&self, subject: PersonId, except: &NodeId) -> Result<Vec<Signed>, GridError> {
+        let held: Vec<(NodeId, Vec<Signed>)> =
+            self.state.lock().held.iter().map(|(n, c)| (*n, c.clone())).collect();
+        let mut out = Vec::new();
+        for (holder, chain) in held {
+            let Some((parent, parent_grant)) = chain.last().and_then(|s| open_grant(s).map(|g| (s, g)))
+            else {
+                continue;
+            };
+            if holder == *except || !parent_grant.delegable || chain.len() >= CHAIN_MAX {
+                continue;
+            }
+            let narrower = Grant {
+                issuer: self.me.person,
+                subject,
+                holder: Some(holder),
+                parent: Some(grant_hash(parent)),
+                serial: 1,
+                ..parent_grant
+            };
+            let signed = self.sign_grant(&narrower)?;
+            out.extend(chain);
+            out.push(signed);
+        }
+        Ok(out)
+    }
+
+    fn sign_grant(&self, grant: &Grant) -> Result<Signed, GridError> {
+        let root = self.me.root.as_ref();
+        let root =
+            root.ok_or_else(|| GridError::Other("the person's root key is not on this device".into()))?;
+        Ok(Signed::record(root.signing(), grant))
+    }
+
+    /// What this node calls a person's node: the name it chose, else the one it says.
+    pub fn name_of(&self, node: &NodeId) -> String {
+        let state = self.state.lock();
+        match state.members.get(node).and_then(known_member) {
+            Some(m) => state.names.get(&m.person).cloned().unwrap_or(m.label),
+            None => node.short(),
+        }
+    }
+
+    pub(super) async fn set_name(&self, person: PersonId, name: &str) -> Result<(), GridError> {
+        self.state.lock().names.insert(person, name.to_string());
+        self.save().await
+    }
+
+    /// Look at or change the tickets; on disk when this returns.
+    pub(super) async fn tickets<T>(&self, change: impl FnOnce(&mut Tickets) -> T) -> Result<T, GridError> {
+        let done = change(&mut self.state.lock().tickets);
+        self.save().await?;
+        Ok(done)
+    }
+    pub(super) fn ticket(&self, id: &[u8; 16]) -> Option<OpenTicket> {
+        self.state.lock().tickets.get(id).cloned()
+    }
+
+    pub(super) async fn save(&self) -> Result<(), GridError> {
+        let _one_at_a_time = self.saving.lock().await;
+        let bytes = crate::wire::encode(&*self.state.lock());
+        self.file
+            .store(&bytes)
+            .await
+            .map(|_| ())
+            .map_err(|e| GridError::State { path: ROSTER.into(), why: e.to_string() })
+    }
+}
+
+/// A record of this roster: its signature was checked when it came in.
+fn known_member(signed: &Signed) -> Option<Member> {
+    signed.peek().ok()
+}
+
+/// A member record whose signature fits the person in it.
+pub(super) fn open_member(signed: &Signed) -> Option<Member> {
+    let claimed: Member = signed.peek().ok()?;
+    signed.open::<Member>(&claimed.person.0).ok()
+}
+
+/// A grant whose signature fits its issuer.
+pub(super) fn open_grant(signed: &Signed) -> Option<Grant> {
+    let claimed: Grant = signed.peek().ok()?;
+    signed.open::<Grant>(&claimed.issuer.0).ok()
+}
+
+impl Policy for Roster {
+    fn admit(&self, node: &NodeId) -> Admission {
+        if self.member(node).is_some() {
+            Admission::Friend
+        } else if self.state.lock().tickets.any_open(self.world.now_ms() / 1000) {
+            Admission::JoinOnly
+        } else {
+            Admission::Refuse
+        }
+    }
+
+    fn person(&self, node: &NodeId, certificate: &Signed) -> Option<PersonId> {
+        let certificate = Certificate::verify_for(certificate, node, self.today()).ok()?;
+        let member = self.member(node)?;
+        (member.person == certificate.person).then_some(member.person)
+    }
+}

@@ -1,0 +1,353 @@
+//! The grid the tests run on.
+
+use crate::content::{CatalogueRecord, Coding, HolderStream, PackEncoder, SharePlace};
+use crate::grid::{Download, DriveAccess, Friends, Grid, Me, PackSource, Roster, SealedShare, UploadEvent};
+use crate::holder::tests::common::*;
+use crate::holder::tests::logs::{TestDrive, drive};
+use crate::holder::{Caller, Holder, Reply};
+use crate::keys::{DriveId, Epoch, Hash, LogId, NodeId, PackId, Signed};
+use crate::net::{BoxFuture, Event, NetError, Priority};
+use crate::wire::{Grant, Head, Member, Request, Response};
+use crate::world::SimDisk;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// How a friend behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mood {
+    On,
+    Off,
+    /// Connected, and never answers.
+    Hung,
+    /// Serves one wrong byte in everything it serves.
+    Lying,
+    /// Ends every answer early.
+    Short,
+}
+
+struct Friend {
+    who: Someone,
+    holder: Arc<Holder>,
+    disk: SimDisk,
+    mood: Mood,
+    asked: u64,
+}
+
+/// All friends, by node.
+pub struct Net {
+    friends: Mutex<BTreeMap<NodeId, Friend>>,
+    you: Caller,
+    events: broadcast::Sender<Event>,
+}
+
+impl Net {
+    async fn serve(
+        self: Arc<Self>,
+        node: NodeId,
+        request: Request,
+        body: Vec<Bytes>,
+    ) -> Result<Reply, NetError> {
+        let (holder, mood) = {
+            let mut friends = self.friends.lock();
+            let friend = friends.get_mut(&node).expect("a friend");
+            friend.asked += 1;
+            (friend.holder.clone(), friend.mood)
+        };
+        match mood {
+            Mood::Off => return Err(NetError::Unreachable { node, why: "it is off".into() }),
+            Mood::Hung => std::future::pending().await,
+            _ => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+        let mut reply = holder.serve(&self.you, request, &mut VecDeque::from(body)).await;
+        if let Some(bytes) = reply.body.as_mut().filter(|_| mood == Mood::Lying) {
+            let mut wrong = bytes.to_vec();
+            let middle = wrong.len() / 2;
+            wrong[middle] ^= 1;
+            *bytes = Bytes::from(wrong);
+        }
+        if let Some(bytes) = reply.body.as_mut().filter(|_| mood == Mood::Short) {
+            bytes.truncate(bytes.len() / 2);
+        }
+        Ok(reply)
+    }
+}
+
+/// The double of an endpoint.
+pub struct Double(pub Arc<Net>);
+
+impl Friends for Double {
+    fn request(
+        &self,
+        node: NodeId,
+        request: Request,
+        body: Vec<Bytes>,
+        _: Priority,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Response, NetError>> {
+        let net = self.0.clone();
+        Box::pin(async move {
+            match tokio::time::timeout(deadline, net.serve(node, request, body)).await {
+                Ok(reply) => Ok(reply?.response),
+                Err(_) => Err(NetError::Deadline { node, after: deadline }),
+            }
+        })
+    }
+    fn download(
+        &self,
+        node: NodeId,
+        request: Request,
+        _: u64,
+        _: Priority,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Download, NetError>> {
+        let net = self.0.clone();
+        Box::pin(async move {
+            match tokio::time::timeout(deadline, net.serve(node, request, Vec::new())).await {
+                Ok(reply) => {
+                    let reply = reply?;
+                    let body: VecDeque<Bytes> = reply.body.into_iter().collect();
+                    Ok((reply.response, Box::new(body) as Box<dyn crate::holder::Body>))
+                }
+                Err(_) => Err(NetError::Deadline { node, after: deadline }),
+            }
+        })
+    }
+    fn online(&self, node: &NodeId) -> bool {
+        self.0.friends.lock().get(node).is_some_and(|f| f.mood != Mood::Off)
+    }
+    fn rtt(&self, _: &NodeId) -> Option<Duration> {
+        Some(Duration::from_millis(2))
+    }
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+}
+
+/// You, your friends, and a drive of yours.
+pub struct Village {
+    pub net: Arc<Net>,
+    pub grid: Arc<Grid>,
+    pub drive: Arc<TestDrive>,
+    pub access: Arc<Access>,
+    pub nodes: Vec<NodeId>,
+}
+
+/// The drive as the grid sees it: entries in memory.
+pub struct Access {
+    pub drive: Arc<TestDrive>,
+    pub entries: Mutex<BTreeMap<LogId, Vec<Vec<u8>>>>,
+}
+
+impl Access {
+    pub fn add(&self, drive: DriveId, entries: &[Vec<u8>]) {
+        let mut all = self.entries.lock();
+        for entry in entries {
+            let log = check_entry(&drive, entry).unwrap().log;
+            all.entry(log).or_default().push(entry.clone());
+        }
+    }
+}
+
+impl DriveAccess for Access {
+    fn drive(&self) -> DriveId {
+        self.drive.id()
+    }
+    fn epoch(&self) -> Epoch {
+        Epoch::FIRST
+    }
+    fn read_token(&self, epoch: Epoch, holder: &NodeId) -> Result<[u8; 32], String> {
+        self.drive.keys.read_token(epoch, holder).map_err(|e| e.to_string())
+    }
+    fn unseal(&self, pack: &PackId, place: &SharePlace, offset: u64, bytes: &mut [u8]) -> Result<(), String> {
+        let keys = &self.drive.keys;
+        let stream = HolderStream::derive(keys, place.seal_epoch, pack, place.number, &place.holder).unwrap();
+        stream.apply(offset, bytes);
+        Ok(())
+    }
+    fn admin(&self) -> Vec<Signed> {
+        self.drive.log.records(0).to_vec()
+    }
+    fn vector(&self) -> Vec<Head> {
+        let all = self.entries.lock();
+        let last = all.iter().map(|(log, e)| (log, e.len(), e.last().unwrap()));
+        last.map(|(log, seq, entry)| Head {
+            log: *log,
+            seq: seq as u64,
+            hash: check_entry(&self.drive.id(), entry).unwrap().hash,
+        })
+        .collect()
+    }
+    fn entries(&self, log: &LogId, after: u64, max_bytes: usize) -> Vec<Vec<u8>> {
+        let mut bytes = 0;
+        let all = self.entries.lock();
+        let rest = all.get(log).map_or(&[][..], |e| &e[(after as usize).min(e.len())..]);
+        let fits = rest.iter().enumerate().take_while(|(i, e)| {
+            bytes += e.len();
+            *i == 0 || bytes <= max_bytes
+        });
+        fits.map(|(_, e)| e.clone()).collect()
+    }
+}
+
+fn member(who: &Someone, i: u8) -> Signed {
+    let member = Member {
+        person: who.id(),
+        node: who.node(),
+        signing_key: who.device.signing().public(),
+        label: format!("friend{i}"),
+        household: Hash([i; 32]),
+        addrs: Vec::new(),
+        lends: 1 << 40,
+        introducer: None,
+        serial: 1,
+        removed: false,
+    };
+    Signed::record(who.person.signing(), &member)
+}
+
+impl Village {
+    /// `n` friends who each grant `bytes`.
+    pub async fn new(n: u8, bytes: u64) -> Village {
+        let you = Someone::new(1);
+        let net = Arc::new(Net {
+            friends: Mutex::new(BTreeMap::new()),
+            you: you.caller(),
+            events: broadcast::channel(64).0,
+        });
+        let (world, _) = world(&SimDisk::new());
+        let own = member(&you, 0);
+        let me = Me {
+            node: you.node(),
+            person: you.id(),
+            signing: you.device.signing().clone(),
+            root: Some(you.person.clone()),
+            certificate: own.clone(),
+            label: "you".into(),
+            household: Hash([0; 32]),
+            lends: 1 << 30,
+            addrs: Vec::new(),
+        };
+        let roster = Roster::open(&world, &places().state, &you.device.local(), me).await.unwrap();
+        let mut nodes = Vec::new();
+        for i in 0..n {
+            let who = Someone::new(i + 10);
+            let disk = SimDisk::new();
+            let holder = who.holder(&super::village::world_of(&disk)).await;
+            let mut grant: Grant = who.grant(you.id(), bytes, 1).peek().unwrap();
+            grant.holder = Some(who.node());
+            let grant = Signed::record(who.person.signing(), &grant);
+            roster.merge(&[member(&who, i + 1)]).await.unwrap();
+            roster.keep_chain(who.node(), vec![grant]).await.unwrap();
+            nodes.push(who.node());
+            let friend = Friend { holder, disk, mood: Mood::On, asked: 0, who };
+            net.friends.lock().insert(nodes[usize::from(i)], friend);
+        }
+        let grid = Grid::with(&world, roster, Arc::new(Double(net.clone())), None, check_entry);
+        let drive = Arc::new(drive(&you));
+        let access = Arc::new(Access { drive: drive.clone(), entries: Mutex::default() });
+        grid.open_drive(access.clone());
+        Village { net, grid, drive, access, nodes }
+    }
+    pub fn set(&self, friend: usize, mood: Mood) {
+        let node = self.nodes[friend];
+        let before = {
+            let mut friends = self.net.friends.lock();
+            std::mem::replace(&mut friends.get_mut(&node).unwrap().mood, mood)
+        };
+        let event = match (before, mood) {
+            (Mood::Off, Mood::Off) => return,
+            (Mood::Off, _) => Event::Connected(node),
+            (_, Mood::Off) => Event::Disconnected(node),
+            _ => return,
+        };
+        self.net.events.send(event).unwrap();
+    }
+    /// Which friend a node is.
+    pub fn index(&self, node: &NodeId) -> usize {
+        self.nodes.iter().position(|n| n == node).unwrap()
+    }
+    pub fn holder(&self, friend: usize) -> Arc<Holder> {
+        self.net.friends.lock()[&self.nodes[friend]].holder.clone()
+    }
+    pub fn disk(&self, friend: usize) -> SimDisk {
+        self.net.friends.lock()[&self.nodes[friend]].disk.clone()
+    }
+    pub fn asked(&self) -> u64 {
+        self.net.friends.lock().values().map(|f| f.asked).sum()
+    }
+    /// The key with which a friend signs.
+    pub fn signing_key(&self, node: &NodeId) -> [u8; 32] {
+        self.net.friends.lock()[node].who.device.signing().public()
+    }
+    pub fn pack(&self, k: u8, len: usize) -> Arc<Pack> {
+        let encoder = PackEncoder::new(&self.drive.id(), Epoch::FIRST, k, bytes(len as u64, len)).unwrap();
+        Arc::new(Pack { encoder, drive: self.drive.clone() })
+    }
+    /// Upload to the end; all events, with the time of each.
+    pub async fn upload(
+        &self,
+        pack: &Arc<Pack>,
+        coding: Coding,
+        placed: Vec<SharePlace>,
+    ) -> Vec<(Duration, UploadEvent)> {
+        let start = tokio::time::Instant::now();
+        let mut events = self.grid.upload(self.drive.id(), pack.clone(), coding, placed);
+        let mut all = Vec::new();
+        while let Some(event) = events.recv().await {
+            all.push((start.elapsed(), event));
+        }
+        all
+    }
+}
+
+pub fn world_of(disk: &SimDisk) -> crate::world::World {
+    world(disk).0
+}
+
+/// A pack of the test drive.
+pub struct Pack {
+    pub encoder: PackEncoder,
+    pub drive: Arc<TestDrive>,
+}
+
+impl Pack {
+    pub fn record(&self, shares: Vec<SharePlace>) -> CatalogueRecord {
+        CatalogueRecord {
+            pack: self.encoder.id(),
+            epoch: Epoch::FIRST,
+            k: self.encoder.layout().k(),
+            len: self.encoder.layout().len(),
+            data_roots: self.encoder.data_roots().to_vec(),
+            shares,
+        }
+    }
+}
+
+impl PackSource for Pack {
+    fn pack(&self) -> PackId {
+        self.encoder.id()
+    }
+    fn seal_epoch(&self) -> Epoch {
+        Epoch::FIRST
+    }
+    fn share_len(&self) -> u64 {
+        self.encoder.layout().share_len()
+    }
+    fn seal(&self, number: u16, holder: &NodeId) -> Result<SealedShare, String> {
+        let stream = HolderStream::derive(&self.drive.keys, Epoch::FIRST, &self.encoder.id(), number, holder);
+        let share = self.encoder.share(number, &stream.unwrap()).map_err(|e| e.to_string())?;
+        Ok(SealedShare { id: share.id, bytes: share.bytes.into() })
+    }
+}
+
+/// The places in the last event.
+pub fn finished(events: &[(Duration, UploadEvent)]) -> (Vec<SharePlace>, Vec<u16>) {
+    match events.last() {
+        Some((_, UploadEvent::Finished { placed, missing })) => (placed.clone(), missing.clone()),
+        other => panic!("the upload did not finish: {other:?}"),
+    }
+}

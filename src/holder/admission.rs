@@ -1,0 +1,222 @@
+//! Whether something is taken: grants checked, limits kept, room reserved before any byte.
+
+use super::Holder;
+use super::state::State;
+use crate::keys::{PersonId, ShareId, Signed};
+use crate::ledger::{
+    Chain, Decision, DiskFacts, Facts, LeaseKey, Path as Payers, admit, signed_by_person, verify_chain,
+};
+use crate::wire::{Lease, Reason, Response, SHARE_MAX};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an accepted offer is kept.
+pub const RESERVATION_TIME: Duration = Duration::from_secs(60);
+/// Accepted offers of one account at a time.
+pub const RESERVATIONS_MAX: usize = 256;
+
+/// Room promised to an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Reservation {
+    pub key: LeaseKey,
+    pub payers: Payers,
+    pub bytes: u64,
+    /// On the monotonic clock; None while the share is arriving.
+    pub expires: Option<Duration>,
+}
+
+/// A reservation in use; given back when dropped.
+pub(super) struct Held {
+    /// None once the reservation is to stand by itself.
+    holder: Option<Arc<Holder>>,
+    pub id: [u8; 16],
+    pub payers: Payers,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(holder) = &self.holder {
+            holder.state.lock().reservations.remove(&self.id);
+        }
+    }
+}
+
+impl Held {
+    /// Let the reservation stand until it expires (an accepted offer).
+    pub(super) fn stand(mut self) -> [u8; 16] {
+        self.holder = None;
+        self.id
+    }
+}
+
+impl Holder {
+    /// The chain of grants an account shows, or the one given to it directly. A root that a
+    /// later grant replaced counts for no more than that one.
+    pub(super) fn chain(&self, account: PersonId, grants: &[Signed]) -> Result<Chain, Box<Response>> {
+        if account == self.options.owner {
+            return Ok(Chain { grants: vec![own_grant(account)] });
+        }
+        let own = self.state.lock().given.get(&account).map(|(signed, _)| vec![signed.clone()]);
+        let shown = match (grants.is_empty(), own) {
+            (false, _) => grants.to_vec(),
+            (true, Some(own)) => own,
+            (true, None) => {
+                return Err(Box::new(self.refuse(
+                    Reason::NoGrant,
+                    account,
+                    "no grant was given to this account",
+                )));
+            }
+        };
+        let (node, owner) = (self.options.node, self.options.owner);
+        let mut chain = verify_chain(&shown, &node, &owner, &account, self.today(), &signed_by_person)
+            .map_err(|e| Box::new(self.refuse(Reason::NoGrant, account, e.to_string())))?;
+        if let Some(root) = chain.grants.first_mut() {
+            let mut state = self.state.lock();
+            if state.given.get(&root.subject).is_none_or(|(_, known)| known.serial < root.serial)
+                && let Some(signed) = shown.first()
+            {
+                // Given by this owner, perhaps on another device: known from now on.
+                drop(state.record(&self.log, super::state::Event::Given(signed.clone())));
+            }
+            if let Some((_, latest)) = state.given.get(&root.subject)
+                && latest.serial > root.serial
+            {
+                root.bytes = root.bytes.min(latest.bytes);
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Reserve room for a lease, or say why not.
+    pub(super) async fn reserve(
+        self: &Arc<Self>,
+        lease: &Lease,
+        grants: &[Signed],
+        expires: bool,
+    ) -> Result<Held, Box<Response>> {
+        let account = lease.account;
+        if lease.len == 0 || lease.term_days == 0 {
+            return Err(Box::new(self.refuse(Reason::Malformed, account, "an empty share, or for no time")));
+        }
+        let chain = self.chain(account, grants)?;
+        let disk = self.disk_facts().await;
+        let id = self.world.random::<16>();
+        let now = self.world.clock.monotonic();
+        let mut state = self.state.lock();
+        state.reservations.retain(|_, r| r.expires.is_none_or(|at| now < at));
+        let mine = state.reservations.values().filter(|r| r.key.0 == account).count();
+        if mine >= RESERVATIONS_MAX {
+            drop(state);
+            return Err(Box::new(self.refuse(Reason::Busy, account, "too many offers are open")));
+        }
+        let key = (account, lease.share);
+        let extra = if has(&state, &key, lease.len) { 0 } else { lease.len };
+        if let Err((reason, limit, used)) = decide(&state, &chain, extra, &disk, self) {
+            drop(state);
+            let detail = format!("{used} of {limit} bytes are used, {} more were asked for", lease.len);
+            return Err(Box::new(self.refuse_at(reason, account, limit, used, detail)));
+        }
+        let payers = chain.path();
+        let expires = expires.then(|| now + RESERVATION_TIME);
+        let reservation = Reservation { key, payers: payers.clone(), bytes: extra, expires };
+        state.reservations.insert(id, reservation);
+        drop(state);
+        Ok(Held { holder: Some(self.clone()), id, payers })
+    }
+
+    /// Take over the reservation an accepted offer made, if it still stands.
+    pub(super) fn take_reservation(
+        self: &Arc<Self>,
+        id: [u8; 16],
+        account: &PersonId,
+        share: &ShareId,
+    ) -> Option<Held> {
+        let now = self.world.clock.monotonic();
+        let mut state = self.state.lock();
+        let reservation = state.reservations.get_mut(&id)?;
+        let in_time = reservation.expires.is_some_and(|at| now < at);
+        if reservation.key != (*account, *share) || !in_time {
+            return None;
+        }
+        reservation.expires = None;
+        let payers = reservation.payers.clone();
+        drop(state);
+        Some(Held { holder: Some(self.clone()), id, payers })
+    }
+
+    /// Whether `bytes` more of a drive's logs may be kept for an account.
+    pub(super) async fn admit_log(
+        &self,
+        payers: &Payers,
+        account: PersonId,
+        bytes: u64,
+    ) -> Result<(), Box<Response>> {
+        let disk = self.disk_facts().await;
+        let decided = {
+            let state = self.state.lock();
+            // The root's grant bounds logs; delegated limits were checked when they were opened.
+            let root = payers.first().copied().unwrap_or(account);
+            let granted = match state.given.get(&root) {
+                _ if root == self.options.owner => u64::MAX,
+                Some((_, grant)) => grant.bytes,
+                None => 0,
+            };
+            let links = [Facts::friend(granted, state.used(&[root]))];
+            match admit(bytes, u64::MAX, &links, &disk, &self.options.policy) {
+                Decision::Accept => Ok(()),
+                Decision::Refuse { reason, limit, used } => Err((reason, limit, used)),
+            }
+        };
+        decided.map_err(|(reason, limit, used)| {
+            let detail =
+                format!("{used} of {limit} bytes are used; there is no room for {bytes} more of logs");
+            Box::new(self.refuse_at(reason, account, limit, used, detail))
+        })
+    }
+}
+
+fn has(state: &State, key: &LeaseKey, len: u64) -> bool {
+    state.book.get(&key.0, &key.1).is_some_and(|kept| kept.lease.len == len)
+}
+
+fn decide(
+    state: &State,
+    chain: &Chain,
+    bytes: u64,
+    disk: &DiskFacts,
+    holder: &Holder,
+) -> Result<(), (Reason, u64, u64)> {
+    let path = chain.path();
+    let links: Vec<Facts> = (1..=path.len())
+        .zip(&chain.grants)
+        .map(|(end, grant)| Facts {
+            regime: grant.regime,
+            ..Facts::friend(grant.bytes, state.used(&path[..end]))
+        })
+        .collect();
+    match admit(bytes, SHARE_MAX, &links, disk, &holder.options.policy) {
+        Decision::Accept => Ok(()),
+        Decision::Refuse { reason, limit, used } => Err((reason, limit, used)),
+    }
+}
+
+/// What the owner of the disk may use of it: as much as it lends.
+fn own_grant(owner: PersonId) -> crate::wire::Grant {
+    crate::wire::Grant {
+        issuer: owner,
+        subject: owner,
+        holder: None,
+        regime: crate::wire::Regime::Friends,
+        bytes: u64::MAX,
+        egress_bytes_per_day: u64::MAX,
+        not_before: 0,
+        expires: None,
+        retention_days: u32::MAX,
+        rank: u8::MAX,
+        obligation_bytes: 0,
+        delegable: true,
+        parent: None,
+        serial: 0,
+    }
+}

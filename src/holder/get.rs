@@ -1,0 +1,65 @@
+//! Giving shares back, with proof: every byte is checked against the hash tree first.
+
+use super::shares::ShareError;
+use super::{Caller, Holder, Reply};
+use crate::content::Leaf;
+use crate::keys::{PersonId, ShareId, ct_eq, read_token_hash};
+use crate::wire::{Range, Reason, Response};
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl Holder {
+    /// Ranges of a share with proof. Billed to the lease; read by whoever has the token.
+    pub(super) async fn get(
+        self: &Arc<Self>,
+        caller: &Caller,
+        key: (PersonId, ShareId),
+        token: &[u8; 32],
+        ranges: &[Range],
+        leaf: u8,
+    ) -> Reply {
+        let (account, share) = key;
+        let asker = caller.person.unwrap_or(account);
+        // Whether a share is here is not said to those without its token.
+        let absent = || self.refuse(Reason::NotFound, asker, "no such share, or not for this token");
+        let known = {
+            let state = self.state.lock();
+            state.book.get(&account, &share).map(|k| (k.lease.len, k.lease.read_token_hash))
+        };
+        let Some((len, expected)) = known else { return absent().into() };
+        if !ct_eq(&read_token_hash(token).0, &expected.0) {
+            return absent().into();
+        }
+        let Some(leaf) = Leaf::new(leaf) else {
+            return self.refuse(Reason::Malformed, asker, "no such leaf size").into();
+        };
+        let wanted: Vec<_> = ranges.iter().map(|r| r.offset..r.offset.saturating_add(r.len.into())).collect();
+        let bytes: u64 = ranges.iter().map(|r| u64::from(r.len)).sum();
+        // Bounds the memory of all answers together; a proof is little more than its bytes.
+        let permits = u32::try_from((bytes / 1024).saturating_add(32)).unwrap_or(u32::MAX);
+        let permits = permits.min((super::ANSWERS_MAX / 1024) as u32);
+        let Ok(_room) = self.answers.acquire_many(permits).await else {
+            return self.refuse(Reason::Busy, asker, "shutting down").into();
+        };
+        let files = self.files.clone();
+        let proved = self.world.blocking(move || files.prove(&key, len, &wanted, leaf)).await;
+        match proved.unwrap_or_else(|e| Err(ShareError::Damaged(e.to_string()))) {
+            Ok(proof) => {
+                let mut state = self.state.lock();
+                let counters = state.counters.entry(account).or_default();
+                counters.bytes_read = counters.bytes_read.saturating_add(bytes);
+                let ledger_head = state.ledger_head(&account);
+                let response = Response::Data { len: proof.len() as u64, ledger_head };
+                Reply { response, body: Some(Bytes::from(proof)) }
+            }
+            Err(ShareError::Ranges) => self
+                .refuse(Reason::Malformed, asker, "the ranges are not ascending and inside the share")
+                .into(),
+            Err(e) => {
+                tracing::warn!(share = %share.short(), error = %e, "a kept share cannot be served");
+                self.state.lock().damaged.insert(key);
+                self.refuse(Reason::NotFound, asker, e.to_string()).into()
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Leases after the put: renewed, released with delay, cancelled, ended; grants; status.
+
+use super::state::{Event, HolderStatus};
+use super::{Caller, Holder, HolderError};
+use crate::keys::{PersonId, ShareId, Signed};
+use crate::ledger::{LeaseEvent, LeaseKey, decode_grant, signed_by_person};
+use crate::wire::{Grant, Reason, Response};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Holder {
+    /// Change leases of the caller's account; answers those it was done for.
+    async fn change(
+        self: &Arc<Self>,
+        caller: &Caller,
+        account: PersonId,
+        shares: Vec<(ShareId, Option<u64>)>,
+        event: impl Fn(ShareId) -> LeaseEvent,
+    ) -> Response {
+        if caller.person != Some(account) {
+            return self.refuse(Reason::NotYours, account, "these are leases of another account");
+        }
+        let (mut done, mut last) = (Vec::new(), None);
+        {
+            let mut state = self.state.lock();
+            for (share, generation) in shares {
+                let Some(kept) = state.book.get(&account, &share) else { continue };
+                let current = kept.generation;
+                if generation.is_some_and(|g| g != current) {
+                    continue;
+                }
+                last = Some(state.record(&self.log, Event::Lease(event(share))));
+                done.push((share, current));
+            }
+        }
+        match last {
+            None => Response::Leases { done },
+            // The last is durable only when all before it are.
+            Some(ticket) => match ticket.durable().await {
+                Ok(_) => Response::Leases { done },
+                Err(e) => self.refuse(Reason::Internal, account, e.to_string()),
+            },
+        }
+    }
+
+    pub(super) async fn renew(
+        self: &Arc<Self>,
+        caller: &Caller,
+        account: PersonId,
+        shares: Vec<ShareId>,
+        days: u16,
+    ) -> Response {
+        let until = self.today().saturating_add(u32::from(days.min(self.options.policy.term_friends)));
+        let shares = shares.into_iter().map(|s| (s, None)).collect();
+        self.change(caller, account, shares, |share| LeaseEvent::Renew { account, share, until }).await
+    }
+
+    pub(super) async fn release(
+        self: &Arc<Self>,
+        caller: &Caller,
+        account: PersonId,
+        shares: Vec<(ShareId, u64)>,
+    ) -> Response {
+        let effective = self.today().saturating_add(self.options.policy.release_delay);
+        let shares = shares.into_iter().map(|(s, g)| (s, Some(g))).collect();
+        self.change(caller, account, shares, |share| LeaseEvent::Release { account, share, effective }).await
+    }
+
+    pub(super) async fn cancel_release(
+        self: &Arc<Self>,
+        caller: &Caller,
+        account: PersonId,
+        shares: Vec<(ShareId, u64)>,
+    ) -> Response {
+        let shares = shares.into_iter().map(|(s, g)| (s, Some(g))).collect();
+        self.change(caller, account, shares, |share| LeaseEvent::Cancel { account, share }).await
+    }
+
+    /// Leases that ended go, with their files; counters are written down.
+    pub async fn maintain(self: &Arc<Self>) {
+        let today = self.today();
+        // Friends' shares past their term are kept: only what was released goes by itself.
+        let ended = self.state.lock().book.ended(today, u32::MAX);
+        for key in ended {
+            if let Err(e) = self.drop_lease(key).await {
+                tracing::error!(error = %e, "an ended lease could not be removed");
+                return;
+            }
+        }
+        if let Err(e) = self.write_counters().await {
+            tracing::error!(error = %e, "counters could not be written");
+        }
+    }
+
+    async fn drop_lease(self: &Arc<Self>, key: LeaseKey) -> Result<(), HolderError> {
+        let lock = self.busy_lock(key);
+        let busy = lock.lock().await;
+        let (account, share) = key;
+        let still = self.state.lock().book.get(&account, &share).and_then(|k| k.releasing);
+        if still.is_none_or(|effective| self.today() < effective) {
+            // Put anew or cancelled in the meantime.
+            return Ok(());
+        }
+        let event = Event::Lease(LeaseEvent::Drop { account, share });
+        let ticket = self.state.lock().record(&self.log, event);
+        // Recorded first: a crash in between leaves a file without a lease, which goes at
+        // the next start, and never a lease without its file.
+        ticket.durable().await?;
+        let files = self.files.clone();
+        self.world.blocking(move || files.remove(&key)).await??;
+        drop(busy);
+        self.release_busy(&key, lock);
+        Ok(())
+    }
+
+    async fn write_counters(self: &Arc<Self>) -> Result<(), HolderError> {
+        let last = {
+            let mut state = self.state.lock();
+            let all: Vec<_> = state.counters.iter().map(|(a, c)| (*a, *c)).collect();
+            let mut last = None;
+            for (account, counters) in all {
+                last = Some(state.record(&self.log, Event::Counted { account, counters }));
+            }
+            last
+        };
+        if let Some(ticket) = last {
+            ticket.durable().await?;
+        }
+        Ok(())
+    }
+
+    /// Record a grant of this disk's owner; a later serial replaces an earlier one.
+    pub async fn give(self: &Arc<Self>, grant: &Signed) -> Result<Grant, HolderError> {
+        let wrong = |why: &str| HolderError::Io(std::io::Error::other(format!("the grant {why}")));
+        let decoded = decode_grant(grant).ok_or_else(|| wrong("is malformed"))?;
+        if decoded.issuer != self.options.owner || !signed_by_person(&decoded.issuer, grant) {
+            return Err(wrong("is not signed by the owner of this disk"));
+        }
+        let ticket = self.state.lock().record(&self.log, Event::Given(grant.clone()));
+        ticket.durable().await?;
+        Ok(decoded)
+    }
+
+    /// Grants given, the latest to each friend.
+    pub fn given(&self) -> Vec<(Signed, Grant)> {
+        self.state.lock().given.values().cloned().collect()
+    }
+
+    /// The holder at a glance.
+    pub fn status(&self) -> HolderStatus {
+        let drives = self.drives.lock().len();
+        let state = self.state.lock();
+        HolderStatus {
+            leases: state.book.len(),
+            lent: state.book.lent(),
+            lends: self.lends.load(Ordering::Relaxed),
+            reserved: state.reserved(),
+            damaged: state.damaged.len(),
+            accounts: state.given.iter().map(|(p, (_, g))| (*p, g.bytes, state.used(&[*p]))).collect(),
+            drives,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! A holder in memory: what it takes, gives, refuses, and what a power cut leaves.
+
+mod crash;
+pub(crate) mod logs;
+mod shares;
+
+pub(crate) mod common;

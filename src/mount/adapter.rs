@@ -1,0 +1,559 @@
+//! Kernel requests to [`Files`] calls.
+//!
+//! Threads: one thread (or as many as asked for) reads requests from the kernel and answers
+//! those about names and attributes itself, since [`Files`] answers them from memory. Whatever
+//! may wait for content or for a disk moves to the runtime together with its reply (`data.rs`).
+//!
+//! Caching: the kernel keeps names and attributes for [`KEPT_FOR`]; whatever changes them
+//! elsewhere is told to it by `invalidate.rs`. It never holds writes back: with its writeback
+//! cache, remote changes were shown with old sizes and stray zeros, one-byte writes pushed
+//! whole stale pages, and SEEK_DATA missed unflushed data.
+
+use super::convert::{caller, file_attr, file_type, node_kind, nothing, open_mode, time_ns, time_or_now};
+use super::errno::{errno, is_news};
+use super::shared::Shared;
+use super::xattr;
+use crate::drive::{Attr, Caller, Error, Files, Ino, Result, SetAttr};
+use crate::tree::{Cursor, TimeNs};
+use fuser::{
+    BsdFileFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
+};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How long the kernel may believe a name or attributes without asking: remote changes
+/// invalidate, so this only bounds the damage of a lost invalidation.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(3600);
+/// How long the kernel may believe that a name is absent. File managers look for `.hidden`
+/// and `.Trash` in every directory again and again.
+const ABSENT_FOR: Duration = Duration::from_secs(10);
+/// Longest name, as on local filesystems; the kernel lets 1,024 bytes through to FUSE.
+const NAME_MAX: usize = 255;
+/// The largest WRITE or READ; more than 1 MiB saved no processor time in trials.
+const MAX_WRITE: u32 = super::pool::LARGEST as u32;
+/// Reads ahead and other requests that nobody waits for, at once.
+const MAX_BACKGROUND: u16 = 64;
+/// Entries asked of the filesystem at a time while a directory is listed.
+const LIST_BATCH: usize = 64;
+/// What statfs says of free inodes: as many as anybody will want.
+const FREE_FILES: u64 = 1 << 32;
+const GENERATION: Generation = Generation(0);
+
+/// What is asked of the kernel, where it can.
+///
+/// FUSE_HANDLE_KILLPRIV_V2 is the one that matters for speed: the kernel must know before
+/// each write whether the file has set-id bits or `security.capability`. Measured on Linux
+/// 6.18 with 256 writes of 128 KiB to a new file: without the flag each WRITE is preceded by
+/// a GETXATTR (256 of 517 requests); with it one GETXATTR precedes the first WRITE and the
+/// answer is kept in the inode (S_NOSEC) until its attributes are fetched anew. In exchange
+/// the filesystem clears set-id bits itself on write (`kill_suid`), truncate and chown.
+/// Answering ENOSYS would stop them too, but would switch off every other xattr.
+const WANTED: [InitFlags; 8] = [
+    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+    InitFlags::FUSE_ATOMIC_O_TRUNC,
+    InitFlags::FUSE_EXPORT_SUPPORT,
+    InitFlags::FUSE_DO_READDIRPLUS,
+    InitFlags::FUSE_READDIRPLUS_AUTO,
+    InitFlags::FUSE_PARALLEL_DIROPS,
+    InitFlags::FUSE_CACHE_SYMLINKS,
+    InitFlags::FUSE_ASYNC_DIO,
+];
+
+/// Settles with the kernel what both sides can; true if directories need no OPENDIR.
+pub(super) fn negotiate(config: &mut KernelConfig) -> bool {
+    for flag in WANTED {
+        if config.add_capabilities(flag).is_err() {
+            tracing::debug!(?flag, "this kernel cannot");
+        }
+    }
+    // Values the kernel cannot take are answered with the nearest; the default serves too.
+    let _ = config.set_max_write(MAX_WRITE);
+    let _ = config.set_max_background(MAX_BACKGROUND);
+    config.capabilities().contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT)
+}
+
+/// A [`Files`] as the kernel's FUSE driver sees it.
+pub struct FuseAdapter<F: Files> {
+    pub(super) files: Arc<F>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) shared: Arc<Shared>,
+    /// The kernel opens directories without asking, and caches listings.
+    no_opendir: bool,
+}
+
+impl<F: Files> FuseAdapter<F> {
+    pub(super) fn new(files: Arc<F>, runtime: tokio::runtime::Handle, shared: Arc<Shared>) -> Self {
+        FuseAdapter { files, runtime, shared, no_opendir: false }
+    }
+
+    /// Runs one handler. A panic ends that request only: its reply is dropped on the way out,
+    /// which answers EIO.
+    fn guarded(&self, what: &'static str, handler: impl FnOnce()) {
+        self.shared.beat();
+        if catch_unwind(AssertUnwindSafe(handler)).is_err() {
+            tracing::error!(what, "a request panicked and was answered with an I/O error");
+        }
+    }
+
+    fn entry(&self, reply: ReplyEntry, outcome: Result<Attr>) {
+        match outcome {
+            Ok(attr) => reply.entry(&KEPT_FOR, &file_attr(&attr), GENERATION),
+            Err(e) => reply.error(logged(&e)),
+        }
+    }
+
+    fn look(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
+        // Only an NFS server asks for these two (FUSE_EXPORT_SUPPORT).
+        let ino = match name {
+            b"." => parent,
+            b".." => self.files.parent(parent)?,
+            _ => return self.files.lookup(parent, fit(name)?),
+        };
+        let attr = self.files.getattr(ino)?;
+        self.files.remember(&[ino]);
+        Ok(attr)
+    }
+
+    fn forget_one(&self, ino: Ino, count: u64) {
+        self.shared.open.forgotten(ino);
+        self.files.forget(ino, count);
+    }
+
+    /// Hands `.`, `..` and then the entries after `offset` to `add`, until it says it is full.
+    fn list(&self, dir: Ino, offset: u64, mut add: impl FnMut(u64, &[u8], &Attr) -> bool) -> Result<()> {
+        if offset < 1 && add(1, b".", &self.files.getattr(dir)?) {
+            return Ok(());
+        }
+        if offset < 2 && add(2, b"..", &self.files.getattr(self.files.parent(dir)?)?) {
+            return Ok(());
+        }
+        let mut after: Option<Cursor> = (offset > 2).then_some(offset);
+        loop {
+            let batch = self.files.readdir(dir, after, LIST_BATCH)?;
+            let last = batch.len() < LIST_BATCH;
+            for entry in &batch {
+                if add(entry.cursor, &entry.name, &entry.attr) {
+                    return Ok(());
+                }
+                after = Some(entry.cursor);
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The errno, and a line in the log if it is more than a user's mistake.
+pub(super) fn logged(error: &Error) -> Errno {
+    if is_news(error) {
+        tracing::warn!(%error, "a request failed");
+    }
+    errno(error)
+}
+
+/// The name, if it is not too long.
+fn fit(name: &[u8]) -> Result<&[u8]> {
+    if name.len() > NAME_MAX { Err(Error::NameTooLong) } else { Ok(name) }
+}
+
+fn empty(reply: ReplyEmpty, outcome: Result<()>) {
+    match outcome {
+        Ok(()) => reply.ok(),
+        Err(e) => reply.error(logged(&e)),
+    }
+}
+
+/// What setattr is asked, in our words.
+fn set_attr(
+    (mode, uid, gid, size): (Option<u32>, Option<u32>, Option<u32>, Option<u64>),
+    (atime, mtime, ctime): (Option<TimeOrNow>, Option<TimeOrNow>, Option<SystemTime>),
+    now: TimeNs,
+    caller: Caller,
+) -> SetAttr {
+    let owned_anew = uid.is_some() || gid.is_some();
+    // The kernel's own flag for this does not come through fuser. Like the kernel, spare the
+    // bits when root truncates.
+    let cut_by_user = size.is_some() && caller.uid != 0;
+    SetAttr {
+        mode: mode.map(|m| (m & 0o7777) as u16),
+        uid,
+        gid,
+        size,
+        atime: atime.map(|t| time_or_now(t, now)),
+        mtime: mtime.map(|t| time_or_now(t, now)),
+        ctime: ctime.map(time_ns),
+        kill_suid: owned_anew || cut_by_user,
+    }
+}
+
+impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        self.no_opendir = negotiate(config);
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.shared.end();
+    }
+
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.guarded("lookup", || match self.look(parent.0, name.as_bytes()) {
+            Err(Error::NotFound) => reply.entry(&ABSENT_FOR, &nothing(), GENERATION),
+            outcome => self.entry(reply, outcome),
+        });
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        self.guarded("forget", || self.forget_one(ino.0, nlookup));
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        self.guarded("getattr", || match self.files.getattr(ino.0) {
+            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr)),
+            Err(e) => reply.error(logged(&e)),
+        });
+    }
+
+    fn setattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        self.guarded("setattr", || {
+            let caller = caller(req);
+            let now = time_ns(SystemTime::now());
+            let set = set_attr((mode, uid, gid, size), (atime, mtime, ctime), now, caller);
+            if let Some(size) = size {
+                return self.start_truncate(ino.0, size, set, caller, reply);
+            }
+            match self.files.setattr(ino.0, set, caller) {
+                Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr)),
+                Err(e) => reply.error(logged(&e)),
+            }
+        });
+    }
+
+    fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        self.guarded("readlink", || match self.files.readlink(ino.0) {
+            Ok(target) => reply.data(&target),
+            Err(e) => reply.error(logged(&e)),
+        });
+    }
+
+    fn mknod(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        self.guarded("mknod", || {
+            let made = node_kind(mode, rdev)
+                .ok_or(Error::Invalid("mknod makes files, pipes, sockets and devices"))
+                .and_then(|kind| {
+                    let name = fit(name.as_bytes())?;
+                    self.files.mknod(parent.0, name, kind, (mode & 0o7777) as u16, caller(req))
+                });
+            self.entry(reply, made);
+        });
+    }
+
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
+        self.guarded("mkdir", || {
+            let made = fit(name.as_bytes())
+                .and_then(|name| self.files.mkdir(parent.0, name, (mode & 0o7777) as u16, caller(req)));
+            self.entry(reply, made);
+        });
+    }
+
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.guarded("unlink", || {
+            empty(reply, self.files.unlink(parent.0, name.as_bytes(), caller(req)));
+        });
+    }
+
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.guarded("rmdir", || {
+            empty(reply, self.files.rmdir(parent.0, name.as_bytes(), caller(req)));
+        });
+    }
+
+    fn symlink(&self, req: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        self.guarded("symlink", || {
+            let target = target.as_os_str().as_bytes();
+            let made =
+                fit(name.as_bytes()).and_then(|name| self.files.symlink(parent.0, name, target, caller(req)));
+            self.entry(reply, made);
+        });
+    }
+
+    fn rename(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.guarded("rename", || {
+            let noreplace = flags.contains(RenameFlags::RENAME_NOREPLACE);
+            let exchange = flags.contains(RenameFlags::RENAME_EXCHANGE);
+            let known = RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_EXCHANGE;
+            if !(flags - known).is_empty() {
+                return reply.error(Errno::EINVAL);
+            }
+            let done = fit(newname.as_bytes()).and_then(|newname| {
+                let (from, to) = ((parent.0, name.as_bytes()), (newparent.0, newname));
+                self.files.rename(from, to, noreplace, exchange, caller(req))
+            });
+            empty(reply, done);
+        });
+    }
+
+    fn link(&self, _req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        self.guarded("link", || {
+            let made =
+                fit(newname.as_bytes()).and_then(|newname| self.files.link(ino.0, newparent.0, newname));
+            self.entry(reply, made);
+        });
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        self.guarded("create", || {
+            let open = open_mode(flags);
+            let made = fit(name.as_bytes()).and_then(|name| {
+                self.files.create(parent.0, name, (mode & 0o7777) as u16, open, caller(req))
+            });
+            match made {
+                Ok((attr, handle)) => {
+                    self.shared.open.opened(attr.ino, self.files.content_epoch(attr.ino));
+                    let flags = FopenFlags::FOPEN_KEEP_CACHE;
+                    reply.created(&KEPT_FOR, &file_attr(&attr), GENERATION, FileHandle(handle.0), flags);
+                }
+                // The kernel thought the name was free, and it came from elsewhere meanwhile.
+                // Without O_EXCL that is no error: ESTALE makes the kernel look again.
+                Err(Error::Exists)
+                    if !rustix::fs::OFlags::from_bits_retain(flags as u32)
+                        .contains(rustix::fs::OFlags::EXCL) =>
+                {
+                    reply.error(Errno::ESTALE);
+                }
+                Err(e) => reply.error(logged(&e)),
+            }
+        });
+    }
+
+    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.guarded("open", || self.start_open(ino.0, open_mode(flags.0), reply));
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.guarded("read", || self.start_read(fh, offset, size, reply));
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let kill_suid = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        self.guarded("write", || self.start_write(fh, offset, data, kill_suid, reply));
+    }
+
+    fn flush(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
+        self.guarded("flush", || self.start_flush(fh, reply));
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.guarded("release", || self.start_release(ino.0, fh, reply));
+    }
+
+    fn fsync(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        self.guarded("fsync", || self.start_fsync(fh, reply));
+    }
+
+    fn fsyncdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        self.guarded("fsyncdir", || self.start_sync_inode(ino.0, reply));
+    }
+
+    fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.guarded("opendir", || {
+            if self.no_opendir {
+                // "Do not ask again": directories then open and close inside the kernel.
+                return reply.error(Errno::ENOSYS);
+            }
+            reply.opened(FileHandle(0), FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE);
+        });
+    }
+
+    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        self.guarded("readdir", || {
+            let listed = self.list(ino.0, offset, |cursor, name, attr| {
+                reply.add(INodeNo(attr.ino), cursor, file_type(attr.kind), OsStr::from_bytes(name))
+            });
+            match listed {
+                Ok(()) => reply.ok(),
+                Err(e) => reply.error(logged(&e)),
+            }
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        self.guarded("readdirplus", || {
+            let mut shown = Vec::new();
+            let listed = self.list(ino.0, offset, |cursor, name, attr| {
+                let attrs = file_attr(attr);
+                let full =
+                    reply.add(attrs.ino, cursor, OsStr::from_bytes(name), &KEPT_FOR, &attrs, GENERATION);
+                if !full && name != b"." && name != b".." {
+                    shown.push(attr.ino);
+                }
+                full
+            });
+            match listed {
+                Ok(()) => {
+                    // Before the answer: the kernel may forget them as soon as it has it.
+                    self.files.remember(&shown);
+                    reply.ok();
+                }
+                Err(e) => reply.error(logged(&e)),
+            }
+        });
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        self.guarded("statfs", || match self.files.statfs() {
+            Ok(s) => {
+                let unit = super::convert::BLOCK_SIZE;
+                let [total, free, available] = [s.total, s.free, s.available].map(|b| b / u64::from(unit));
+                let files = s.files.saturating_add(FREE_FILES);
+                reply.statfs(total, free, available, files, FREE_FILES, unit, NAME_MAX as u32, unit);
+            }
+            Err(e) => reply.error(logged(&e)),
+        });
+    }
+
+    fn setxattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        self.guarded("setxattr", || {
+            empty(reply, xattr::set(&*self.files, ino.0, name.as_bytes(), value, flags, caller(req)));
+        });
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        self.guarded("getxattr", || {
+            xattr::sized(reply, size, xattr::get(&*self.files, ino.0, name.as_bytes()))
+        });
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        self.guarded("listxattr", || xattr::sized(reply, size, xattr::list(&*self.files, ino.0)));
+    }
+
+    fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.guarded("removexattr", || {
+            empty(reply, xattr::remove(&*self.files, ino.0, name.as_bytes(), caller(req)));
+        });
+    }
+
+    fn lseek(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        self.guarded("lseek", || self.start_seek(fh, offset, whence, reply));
+    }
+
+    fn fallocate(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        self.guarded("fallocate", || self.start_fallocate(fh, offset, length, mode, reply));
+    }
+}

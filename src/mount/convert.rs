@@ -1,0 +1,150 @@
+//! Between the kernel's words and ours.
+
+use crate::drive::{Attr, Caller, FileKind, NodeKind, OpenMode};
+use crate::tree::TimeNs;
+use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
+use rustix::fs::{FileType as RawType, OFlags};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// st_blksize, and the unit of statfs. Larger would make buffered readers that seek about
+/// (video players, Python) read that much each time.
+pub(super) const BLOCK_SIZE: u32 = 4096;
+
+const NS_PER_S: i64 = 1_000_000_000;
+
+pub(super) fn system_time(t: TimeNs) -> SystemTime {
+    let distance = Duration::from_nanos(t.unsigned_abs());
+    if t >= 0 { UNIX_EPOCH + distance } else { UNIX_EPOCH - distance }
+}
+
+/// The time of a setattr. fuser 0.18 turns (-1 s, 0.25 s), which is a quarter second after
+/// -1 s, into 1.25 s before 1970; this turns it back. Beyond the years 1677 to 2262: clamped.
+pub(super) fn time_ns(t: SystemTime) -> TimeNs {
+    match t.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let d = before.duration();
+            i64::try_from(d.as_secs())
+                .ok()
+                .and_then(|s| s.checked_mul(-NS_PER_S))
+                .map_or(i64::MIN, |s| s + i64::from(d.subsec_nanos()))
+        }
+    }
+}
+
+pub(super) fn time_or_now(t: TimeOrNow, now: TimeNs) -> TimeNs {
+    match t {
+        TimeOrNow::SpecificTime(t) => time_ns(t),
+        TimeOrNow::Now => now,
+    }
+}
+
+pub(super) fn file_type(kind: FileKind) -> FileType {
+    match kind {
+        FileKind::File => FileType::RegularFile,
+        FileKind::Dir => FileType::Directory,
+        FileKind::Symlink => FileType::Symlink,
+        FileKind::Fifo => FileType::NamedPipe,
+        FileKind::Socket => FileType::Socket,
+        FileKind::BlockDevice => FileType::BlockDevice,
+        FileKind::CharDevice => FileType::CharDevice,
+    }
+}
+
+pub(super) fn file_attr(attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: attr.size,
+        blocks: attr.blocks,
+        atime: system_time(attr.atime),
+        mtime: system_time(attr.mtime),
+        ctime: system_time(attr.ctime),
+        crtime: system_time(attr.btime),
+        kind: file_type(attr.kind),
+        perm: attr.mode & 0o7777,
+        nlink: attr.nlink,
+        uid: attr.uid,
+        gid: attr.gid,
+        // The kernel's own 32-bit encoding of a device, both ways.
+        rdev: attr.rdev as u32,
+        blksize: BLOCK_SIZE,
+        flags: 0,
+    }
+}
+
+/// What a negative entry carries: inode 0 says "no such name, and remember that".
+pub(super) fn nothing() -> FileAttr {
+    FileAttr {
+        ino: INodeNo(0),
+        size: 0,
+        blocks: 0,
+        atime: UNIX_EPOCH,
+        mtime: UNIX_EPOCH,
+        ctime: UNIX_EPOCH,
+        crtime: UNIX_EPOCH,
+        kind: FileType::RegularFile,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 0,
+        flags: 0,
+    }
+}
+
+pub(super) fn caller(req: &Request) -> Caller {
+    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid() }
+}
+
+pub(super) fn open_mode(flags: i32) -> OpenMode {
+    let flags = OFlags::from_bits_retain(flags as u32);
+    let access = flags & OFlags::ACCMODE;
+    OpenMode {
+        read: access != OFlags::WRONLY,
+        write: access == OFlags::WRONLY || access == OFlags::RDWR,
+        append: flags.contains(OFlags::APPEND),
+        truncate: flags.contains(OFlags::TRUNC),
+    }
+}
+
+/// The kind of node that mknod(2)'s mode asks for; None for what it cannot make.
+pub(super) fn node_kind(mode: u32, rdev: u32) -> Option<NodeKind> {
+    match RawType::from_raw_mode(mode) {
+        RawType::RegularFile => Some(NodeKind::File),
+        RawType::Fifo => Some(NodeKind::Fifo),
+        RawType::Socket => Some(NodeKind::Socket),
+        RawType::BlockDevice => Some(NodeKind::Block(rdev.into())),
+        RawType::CharacterDevice => Some(NodeKind::Char(rdev.into())),
+        RawType::Directory | RawType::Symlink | RawType::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_survive_what_fuser_makes_of_them() {
+        // fuser's reading of tv_sec = -1, tv_nsec = 250,000,000.
+        let as_fuser_says = UNIX_EPOCH - Duration::new(1, 250_000_000);
+        assert_eq!(time_ns(as_fuser_says), -750_000_000);
+    }
+
+    #[test]
+    fn times_out_of_range_are_clamped() {
+        let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(time_ns(far), i64::MAX);
+        assert_eq!(time_ns(UNIX_EPOCH - Duration::from_secs(1 << 40)), i64::MIN);
+        // And they come out again without a panic.
+        let _ = (system_time(i64::MAX), system_time(i64::MIN));
+    }
+
+    #[test]
+    fn open_modes() {
+        let rdwr = (OFlags::RDWR | OFlags::APPEND | OFlags::TRUNC).bits() as i32;
+        assert_eq!(open_mode(rdwr), OpenMode { read: true, write: true, append: true, truncate: true });
+        assert_eq!(open_mode(0), OpenMode { read: true, ..OpenMode::default() });
+        assert_eq!(open_mode(OFlags::WRONLY.bits() as i32), OpenMode { write: true, ..OpenMode::default() });
+    }
+}

@@ -1,0 +1,172 @@
+//! Requests that may wait for content or for a disk: each becomes a task with its own reply
+//! and its own deadline. A panic in one drops its reply, which answers EIO.
+
+use super::adapter::{FuseAdapter, KEPT_FOR, logged};
+use super::convert::file_attr;
+use super::in_flight::{Late, OPEN_DEADLINE, READ_DEADLINE, SYNC_DEADLINE, WRITE_DEADLINE, answer};
+use crate::drive::{Caller, Error, Files, Handle, Ino, OpenMode, Result, SetAttr};
+use fuser::{
+    Errno, FileHandle, FopenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen, ReplyWrite,
+};
+use std::future::Future;
+use std::time::Duration;
+
+/// lseek(2): next data at or after the offset.
+const SEEK_DATA: i32 = 3;
+/// lseek(2): next hole at or after the offset.
+const SEEK_HOLE: i32 = 4;
+
+impl<F: Files> FuseAdapter<F> {
+    /// Runs `task` on the runtime and counts it until it ends.
+    fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let busy = self.shared.flight.busy();
+        self.runtime.spawn(async move {
+            task.await;
+            drop(busy);
+        });
+    }
+
+    /// Runs work that ends in "done" or an error; it is finished even when late.
+    fn start_empty<W>(&self, deadline: Duration, reply: ReplyEmpty, work: W)
+    where
+        W: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.start(answer(work, deadline, Late::Finish, |done| match done {
+            Ok(()) => reply.ok(),
+            Err(e) => reply.error(logged(&e)),
+        }));
+    }
+
+    pub(super) fn start_open(&self, ino: Ino, mode: OpenMode, reply: ReplyOpen) {
+        let (files, shared) = (self.files.clone(), self.shared.clone());
+        self.start(async move {
+            let mut open = std::pin::pin!(files.open(ino, mode));
+            let opened = tokio::select! {
+                biased;
+                opened = &mut open => opened,
+                () = tokio::time::sleep(OPEN_DEADLINE) => {
+                    reply.error(logged(&Error::TimedOut));
+                    // The kernel never hears of this handle, so it will not release it.
+                    if let Ok(handle) = open.await {
+                        let _ = files.release(handle).await;
+                    }
+                    return;
+                }
+            };
+            match opened {
+                Ok(handle) => {
+                    let keep = shared.open.opened(ino, files.content_epoch(ino));
+                    reply.opened(FileHandle(handle.0), open_flags(mode, keep));
+                }
+                Err(e) => reply.error(logged(&e)),
+            }
+        });
+    }
+
+    pub(super) fn start_read(&self, fh: FileHandle, offset: u64, size: u32, reply: ReplyData) {
+        let files = self.files.clone();
+        let (turns, share) = self.shared.flight.read_turn(size);
+        let work = async move {
+            let _turn = turns.acquire_many(share).await.map_err(|e| Error::Internal(e.to_string()))?;
+            files.read(Handle(fh.0), offset, size).await
+        };
+        self.start(answer(work, READ_DEADLINE, Late::Abandon, |read| match read {
+            Ok(bytes) => reply.data(&bytes),
+            Err(e) => reply.error(logged(&e)),
+        }));
+    }
+
+    pub(super) fn start_write(
+        &self,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        kill_suid: bool,
+        reply: ReplyWrite,
+    ) {
+        let room = match self.shared.flight.admit_write(data.len(), &self.runtime) {
+            Ok(room) => room,
+            Err(e) => return reply.error(logged(&e)),
+        };
+        let (files, bytes) = (self.files.clone(), self.shared.pool.copy(data));
+        let work = async move {
+            let _room = room;
+            files.write(Handle(fh.0), offset, bytes, kill_suid).await
+        };
+        self.start(answer(work, WRITE_DEADLINE, Late::Finish, |taken| match taken {
+            Ok(taken) => reply.written(taken),
+            Err(e) => reply.error(logged(&e)),
+        }));
+    }
+
+    pub(super) fn start_truncate(&self, ino: Ino, size: u64, set: SetAttr, caller: Caller, reply: ReplyAttr) {
+        let files = self.files.clone();
+        let work = async move { files.truncate(ino, size, set, caller).await };
+        self.start(answer(work, WRITE_DEADLINE, Late::Finish, |cut| match cut {
+            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr)),
+            Err(e) => reply.error(logged(&e)),
+        }));
+    }
+
+    pub(super) fn start_fallocate(
+        &self,
+        fh: FileHandle,
+        offset: u64,
+        len: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let files = self.files.clone();
+        self.start_empty(WRITE_DEADLINE, reply, async move {
+            files.fallocate(Handle(fh.0), offset, len, mode).await
+        });
+    }
+
+    pub(super) fn start_flush(&self, fh: FileHandle, reply: ReplyEmpty) {
+        let files = self.files.clone();
+        self.start_empty(SYNC_DEADLINE, reply, async move { files.flush(Handle(fh.0)).await });
+    }
+
+    pub(super) fn start_fsync(&self, fh: FileHandle, reply: ReplyEmpty) {
+        let files = self.files.clone();
+        self.start_empty(SYNC_DEADLINE, reply, async move { files.fsync(Handle(fh.0)).await });
+    }
+
+    pub(super) fn start_sync_inode(&self, ino: Ino, reply: ReplyEmpty) {
+        let files = self.files.clone();
+        self.start_empty(SYNC_DEADLINE, reply, async move { files.sync_inode(ino).await });
+    }
+
+    pub(super) fn start_release(&self, ino: Ino, fh: FileHandle, reply: ReplyEmpty) {
+        let files = self.files.clone();
+        self.shared.open.closed(ino);
+        self.start_empty(SYNC_DEADLINE, reply, async move { files.release(Handle(fh.0)).await });
+    }
+
+    pub(super) fn start_seek(&self, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let (Ok(offset), SEEK_DATA | SEEK_HOLE) = (u64::try_from(offset), whence) else {
+            // The kernel does the other kinds itself, and refuses negative offsets.
+            return reply.error(Errno::EINVAL);
+        };
+        let files = self.files.clone();
+        let work = async move { files.seek(Handle(fh.0), offset, whence == SEEK_DATA).await };
+        self.start(answer(work, READ_DEADLINE, Late::Abandon, |found| {
+            match found.and_then(|at| i64::try_from(at).map_err(|_| Error::TooBig)) {
+                Ok(at) => reply.offset(at),
+                Err(e) => reply.error(logged(&e)),
+            }
+        }));
+    }
+}
+
+fn open_flags(mode: OpenMode, keep: bool) -> FopenFlags {
+    let mut flags = FopenFlags::empty();
+    if keep {
+        flags |= FopenFlags::FOPEN_KEEP_CACHE;
+    }
+    if !mode.write {
+        // Nothing to flush: saves one request at each close.
+        flags |= FopenFlags::FOPEN_NOFLUSH;
+    }
+    flags
+}

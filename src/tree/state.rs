@@ -1,0 +1,289 @@
+//! What a state consists of: tables, keys and records.
+
+use super::{Attrs, Key, Kind, Name, ObjectId, OpId, ROOT, TableError};
+use crate::content::Content;
+use crate::keys::{ChunkId, EntryHash, LogId, PackId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Table numbers. Those below [`tables::LOCAL`] are the state, equal on every mount; the
+/// others are how this mount got there.
+pub mod tables {
+    /// object -> [`super::Inode`].
+    pub const INODE: u8 = 1;
+    /// directory / name -> [`super::Dirent`].
+    pub const DIRENT: u8 = 2;
+    /// object / (parent, name) -> [`super::Place`].
+    pub const NAME: u8 = 3;
+    /// object / attribute name -> [`super::Xattr`].
+    pub const XATTR: u8 = 4;
+    /// object -> Content, when it has any.
+    pub const CONTENT: u8 = 5;
+    /// inode number -> object.
+    pub const INO: u8 = 6;
+    /// directory id that was united with another -> that one.
+    pub const ALIAS: u8 = 7;
+    /// version that became a conflict copy, or a later one of it -> the copy's object.
+    pub const DIVERTED: u8 = 8;
+    /// chunk / pack -> [`super::ChunkPlace`].
+    pub const CHUNK: u8 = 9;
+    /// pack / chunk -> [`super::PackedChunk`].
+    pub const PACKED: u8 = 10;
+    /// () / pack -> [`super::PackInfo`].
+    pub const PACK: u8 = 11;
+    /// pack / share number -> `SharePlace`.
+    pub const SHARE: u8 = 12;
+    /// () / pack -> [`super::Dropped`].
+    pub const DROPPED: u8 = 13;
+    /// () / log -> the operation that parked it.
+    pub const PARKED: u8 = 14;
+    /// () / () -> [`super::Totals`].
+    pub const TOTALS: u8 = 15;
+    /// First number that is not state.
+    pub const LOCAL: u8 = 64;
+    /// () / index in the order -> applied entry and its undo.
+    pub const APPLIED: u8 = 64;
+    /// entry hash -> what is known of it.
+    pub const ENTRY: u8 = 65;
+    /// entry hash -> label, operations and catalogue, for replay.
+    pub const BODY: u8 = 66;
+    /// () / entry hash -> an entry whose dependencies are missing.
+    pub const WAITING: u8 = 67;
+    /// () / place in the tail -> pending operation and its undo.
+    pub const PENDING: u8 = 68;
+    /// () / log, hash -> head of a branch.
+    pub const HEAD: u8 = 69;
+    /// () / () -> the fold's counters.
+    pub const FOLD: u8 = 70;
+}
+
+/// Where a name is: a directory and a name in it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Place {
+    pub parent: ObjectId,
+    pub name: Name,
+}
+
+/// A name that is not the wished one, because that was taken.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Displaced {
+    /// The name its author gave it.
+    pub wanted: Place,
+    /// The conflict name it has.
+    pub at: Place,
+}
+
+/// One object: everything `stat` needs, small, content apart.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Inode {
+    pub object: ObjectId,
+    pub kind: Kind,
+    pub attrs: Attrs,
+    /// Names it has (a directory: 0 or 1). With none it is deleted, but may be revived.
+    pub names: u32,
+    /// Children of a directory, and those of them that are directories.
+    pub children: u64,
+    pub subdirs: u32,
+    /// The SetContent in force; None while a file is as created.
+    pub version: Option<OpId>,
+    /// Bytes of content; of a symlink, of its target.
+    pub size: u64,
+    /// Bytes of content that are not holes.
+    pub allocated: u64,
+    /// st_ino, the same on every mount.
+    pub ino: u64,
+    /// Its name given last; of a deleted object, the name it had.
+    pub home: Place,
+    pub displaced: Option<Displaced>,
+}
+
+impl Inode {
+    /// False when deleted.
+    pub fn is_live(&self) -> bool {
+        self.names > 0 || self.object == ROOT
+    }
+    pub fn is_dir(&self) -> bool {
+        self.kind == Kind::Dir
+    }
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+    /// st_nlink.
+    pub fn nlink(&self) -> u32 {
+        match (self.is_dir(), self.is_live()) {
+            (true, true) => self.subdirs.saturating_add(2),
+            (true, false) => 0,
+            (false, _) => self.names,
+        }
+    }
+    /// The root as a drive begins: no entry is needed to have one.
+    pub fn first_root() -> Inode {
+        Inode {
+            object: ROOT,
+            kind: Kind::Dir,
+            attrs: Attrs { mode: 0o755, uid: 0, gid: 0, atime: 0, mtime: 0, ctime: 0, btime: 0 },
+            names: 1,
+            children: 0,
+            subdirs: 0,
+            version: None,
+            size: 0,
+            allocated: 0,
+            ino: ROOT_NUMBER,
+            home: Place { parent: ROOT, name: Vec::new() },
+            displaced: None,
+        }
+    }
+}
+
+/// The root's inode number.
+pub const ROOT_NUMBER: u64 = 1;
+
+/// A directory's entry.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Dirent {
+    pub name: Name,
+    pub object: ObjectId,
+}
+
+/// An extended attribute.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Xattr {
+    pub name: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+/// Where a chunk lies: bytes into a pack's byte stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct ChunkPlace {
+    pub pack: PackId,
+    pub offset: u64,
+}
+
+/// A chunk in a pack.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct PackedChunk {
+    pub chunk: ChunkId,
+    pub offset: u64,
+}
+
+/// What the catalogue says of a pack besides its shares.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PackInfo {
+    pub pack: PackId,
+    pub epoch: crate::keys::Epoch,
+    pub k: u8,
+    pub len: u64,
+    pub data_roots: Vec<crate::keys::Hash>,
+}
+
+/// A DropPack in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Dropped {
+    pub pack: PackId,
+    pub by: OpId,
+    pub time: super::TimeNs,
+}
+
+/// Sums over the tree, kept as operations are applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Totals {
+    /// Live objects, the root included.
+    pub objects: u64,
+    /// Live directories, the root included.
+    pub dirs: u64,
+    /// Sum of the sizes of live files.
+    pub bytes: u64,
+    /// Conflict rules in force.
+    pub rules: u32,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Totals { objects: 1, dirs: 1, bytes: 0, rules: RULES }
+    }
+}
+
+/// The conflict rules this version knows.
+pub const RULES: u32 = 1;
+
+/// 40 bytes: counter big-endian, then log. (What differs comes first: keys are compared.)
+pub fn id_bytes(id: &OpId) -> Vec<u8> {
+    let mut out = Vec::with_capacity(40);
+    out.extend_from_slice(&id.n.to_be_bytes());
+    out.extend_from_slice(id.log.as_bytes());
+    out
+}
+
+pub(super) fn key(table: u8, group: Vec<u8>, item: Vec<u8>) -> Key {
+    Key { table, group, item }
+}
+pub(super) fn of_object(table: u8, object: &ObjectId) -> Key {
+    key(table, id_bytes(object), Vec::new())
+}
+pub(super) fn dirent_key(parent: &ObjectId, name: &[u8]) -> Key {
+    key(tables::DIRENT, id_bytes(parent), name.to_vec())
+}
+pub(super) fn name_key(object: &ObjectId, place: &Place) -> Key {
+    let mut item = id_bytes(&place.parent);
+    item.extend_from_slice(&place.name);
+    key(tables::NAME, id_bytes(object), item)
+}
+pub(super) fn xattr_key(object: &ObjectId, name: &[u8]) -> Key {
+    key(tables::XATTR, id_bytes(object), name.to_vec())
+}
+pub(super) fn ino_key(ino: u64) -> Key {
+    key(tables::INO, ino.to_be_bytes().to_vec(), Vec::new())
+}
+pub(super) fn chunk_key(chunk: &ChunkId, pack: &PackId) -> Key {
+    key(tables::CHUNK, chunk.as_bytes().to_vec(), pack.as_bytes().to_vec())
+}
+pub(super) fn packed_key(pack: &PackId, chunk: &ChunkId) -> Key {
+    key(tables::PACKED, pack.as_bytes().to_vec(), chunk.as_bytes().to_vec())
+}
+pub(super) fn pack_key(table: u8, pack: &PackId) -> Key {
+    key(table, Vec::new(), pack.as_bytes().to_vec())
+}
+pub(super) fn share_key(pack: &PackId, number: u16) -> Key {
+    key(tables::SHARE, pack.as_bytes().to_vec(), number.to_be_bytes().to_vec())
+}
+pub(super) fn log_key(table: u8, log: &LogId) -> Key {
+    key(table, Vec::new(), log.as_bytes().to_vec())
+}
+pub(super) fn entry_key(table: u8, hash: &EntryHash) -> Key {
+    key(table, hash.as_bytes().to_vec(), Vec::new())
+}
+pub(super) fn single(table: u8) -> Key {
+    key(table, Vec::new(), Vec::new())
+}
+pub(super) fn ordinal_key(table: u8, ordinal: u64) -> Key {
+    key(table, Vec::new(), ordinal.to_be_bytes().to_vec())
+}
+
+pub(super) use crate::keys::encode;
+
+pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, TableError> {
+    postcard::from_bytes(bytes).map_err(|_| TableError(format!("a record of {what} is damaged")))
+}
+
+/// Bytes a content has, and those of them that are not holes.
+pub fn content_sizes(content: &Content) -> (u64, u64) {
+    use crate::content::{CHUNK_LEN, FANOUT, Ref};
+    match content {
+        Content::Inline(bytes) => (bytes.len() as u64, bytes.len() as u64),
+        Content::Tree { size, depth, refs } => {
+            let mut span = CHUNK_LEN as u64;
+            for _ in 0..*depth {
+                span = span.saturating_mul(FANOUT as u64);
+            }
+            let mut allocated = 0u64;
+            for (i, r) in refs.iter().enumerate() {
+                let start = span.saturating_mul(i as u64);
+                if let Ref::Chunk(c) = r {
+                    // Below a node holes are not counted: an upper bound, got without fetching.
+                    let len = if *depth == 0 { u64::from(c.len) } else { span };
+                    allocated = allocated.saturating_add(len.min(size.saturating_sub(start)));
+                }
+            }
+            (*size, allocated)
+        }
+    }
+}

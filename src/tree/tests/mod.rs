@@ -1,0 +1,10 @@
+//! Tests of the room. `KITH_SEED` replays one case, `KITH_CASES` says how many to run.
+
+mod conflicts;
+mod converge;
+mod entries;
+mod folding;
+mod model;
+mod names;
+mod queues;
+mod support;
