@@ -87,3 +87,6 @@ impl EntryLog {
         self.journal.close().await
     }
 }
+
+#[cfg(test)]
+mod tests;

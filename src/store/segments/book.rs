@@ -15,13 +15,15 @@ pub(super) struct Loc {
     pub(super) body: u32,
     /// Must not be evicted.
     keep: bool,
-    /// Used since the hand last went by.
+    /// Used since its turn last came.
     touched: bool,
+    /// When its turn to be evicted comes; 0 while it is kept.
+    turn: u64,
 }
 
 impl Loc {
     pub(super) fn new(segment: u64, offset: u64, prefix: Prefix, keep: bool) -> Loc {
-        Loc { segment, offset, head: prefix.head, body: prefix.body, keep, touched: false }
+        Loc { segment, offset, head: prefix.head, body: prefix.body, keep, touched: false, turn: 0 }
     }
     pub(super) fn prefix(&self) -> Prefix {
         Prefix { head: self.head, body: self.body, dead: false }
@@ -62,8 +64,10 @@ pub(super) struct Book {
     pins: BTreeMap<ChunkId, u32>,
     live: u64,
     evictable: u64,
-    /// The eviction hand stands after this record.
-    hand: (u64, u64),
+    /// What may be evicted, in order: who was used meanwhile, or is pinned, goes to the end
+    /// of the queue when its turn comes.
+    queue: BTreeMap<u64, ChunkId>,
+    turns: u64,
     pub(super) failed: Option<StoreError>,
     pub(super) damaged: u64,
 }
@@ -87,7 +91,8 @@ impl Book {
             pins: BTreeMap::new(),
             live: 0,
             evictable: 0,
-            hand: (0, 0),
+            queue: BTreeMap::new(),
+            turns: 0,
             failed: None,
             damaged: 0,
         }
@@ -152,16 +157,23 @@ impl Book {
         }
     }
 
-    fn insert(&mut self, id: ChunkId, loc: Loc) {
+    fn insert(&mut self, id: ChunkId, mut loc: Loc) {
         self.remove(&id);
         self.live += loc.span();
         if !loc.keep {
             self.evictable += loc.span();
+            loc.turn = self.enqueue(id);
         }
         if let Some(s) = self.segments.get_mut(&loc.segment) {
             s.records.insert(loc.offset, id);
         }
         self.map.insert(id, loc);
+    }
+
+    fn enqueue(&mut self, id: ChunkId) -> u64 {
+        self.turns += 1;
+        self.queue.insert(self.turns, id);
+        self.turns
     }
 
     /// Forgets a chunk; where it was.
@@ -170,6 +182,7 @@ impl Book {
         self.live -= loc.span();
         if !loc.keep {
             self.evictable -= loc.span();
+            self.queue.remove(&loc.turn);
         }
         if let Some(s) = self.segments.get_mut(&loc.segment) {
             s.records.remove(&loc.offset);
@@ -194,11 +207,11 @@ impl Book {
     }
 
     pub(super) fn release(&mut self, id: &ChunkId) {
-        if let Some(loc) = self.map.get_mut(id)
-            && loc.keep
-        {
-            loc.keep = false;
-            self.evictable += loc.span();
+        let Some(loc) = self.map.get(id).filter(|loc| loc.keep) else { return };
+        self.evictable += loc.span();
+        let turn = self.enqueue(*id);
+        if let Some(loc) = self.map.get_mut(id) {
+            (loc.keep, loc.turn) = (false, turn);
         }
     }
     pub(super) fn pin(&mut self, id: &ChunkId) {
@@ -226,37 +239,22 @@ impl Book {
         all
     }
 
-    /// The chunk to evict, while there is too much: the hand goes round, spares what was
-    /// used since it last came by, and passes over what is kept or pinned.
+    /// The chunk to evict, while there is too much.
     pub(super) fn victim(&mut self) -> Option<ChunkId> {
         let files = self.used().0;
         let cache = self.options.purpose == SegmentsUse::Cache;
         let over = self.evictable > self.options.capacity
             || (cache && files > self.options.capacity + self.options.segment_len);
-        if !over || self.evictable == 0 {
-            return None;
-        }
-        for _round in 0..3 {
-            let (segment, offset) = self.hand;
-            let ids: Vec<(u64, u64, ChunkId)> = self
-                .segments
-                .range(segment..)
-                .filter(|(n, _)| Some(**n) != self.current)
-                .flat_map(|(n, s)| s.records.iter().map(|(at, id)| (*n, *at, *id)))
-                .filter(|(n, at, _)| (*n, *at) > (segment, offset))
-                .take(4096)
-                .collect();
-            if ids.is_empty() {
-                self.hand = (0, 0);
-            }
-            for (n, at, id) in ids {
-                self.hand = (n, at);
-                let pinned = self.pins.contains_key(&id);
-                match self.map.get_mut(&id) {
-                    Some(loc) if loc.touched => loc.touched = false,
-                    Some(loc) if !loc.keep && !pinned => return Some(id),
-                    _ => {}
-                }
+        // Twice round finds one that is not pinned, if there is one.
+        let tries = if over { self.queue.len() * 2 } else { 0 };
+        for _ in 0..tries {
+            let (_, id) = self.queue.pop_first()?;
+            let spared = self.map.get(&id).is_some_and(|loc| loc.touched) || self.pins.contains_key(&id);
+            let turn = self.enqueue(id);
+            let loc = self.map.get_mut(&id)?;
+            (loc.touched, loc.turn) = (false, turn);
+            if !spared {
+                return Some(id);
             }
         }
         None

@@ -21,7 +21,14 @@ const SCAN: usize = 1 << 20;
 pub(super) struct Files {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
-    open: Mutex<(u64, BTreeMap<u64, (u64, Arc<dyn DiskFile>)>)>,
+    open: Mutex<Handles>,
+}
+
+/// A clock of uses, and per segment its last use and its handle.
+#[derive(Default)]
+struct Handles {
+    tick: u64,
+    files: BTreeMap<u64, (u64, Arc<dyn DiskFile>)>,
 }
 
 impl Files {
@@ -34,24 +41,24 @@ impl Files {
     /// The file of a segment.
     pub(super) fn get(&self, segment: u64, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut open = self.open.lock();
-        open.0 += 1;
-        let tick = open.0;
-        if let Some((used, file)) = open.1.get_mut(&segment) {
+        open.tick += 1;
+        let tick = open.tick;
+        if let Some((used, file)) = open.files.get_mut(&segment) {
             *used = tick;
             return Ok(file.clone());
         }
         let file = self.disk.open(&self.path(segment), how)?;
-        open.1.insert(segment, (tick, file.clone()));
-        if open.1.len() > HANDLES {
-            let oldest = open.1.iter().min_by_key(|(_, (used, _))| *used).map(|(n, _)| *n);
+        open.files.insert(segment, (tick, file.clone()));
+        if open.files.len() > HANDLES {
+            let oldest = open.files.iter().min_by_key(|(_, (used, _))| *used).map(|(n, _)| *n);
             if let Some(n) = oldest {
-                open.1.remove(&n);
+                open.files.remove(&n);
             }
         }
         Ok(file)
     }
     pub(super) fn remove(&self, segment: u64) -> io::Result<()> {
-        self.open.lock().1.remove(&segment);
+        self.open.lock().files.remove(&segment);
         self.disk.remove(&self.path(segment))
     }
     /// The numbers and lengths of the segments there are.

@@ -9,24 +9,19 @@ mod files;
 mod record;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use super::StoreError;
 use crate::keys::{ChunkId, LocalKey};
-use crate::world::{Open, World};
-use book::{Book, Loc};
+use crate::world::World;
+use book::Book;
 use bytes::Bytes;
 use files::Files;
 use parking_lot::Mutex;
-use record::{DEAD, DEAD_AT, Head, Keys, MAX_CHUNK, MAX_NOTE, PREFIX, Prefix};
-use std::io;
+use record::{Keys, MAX_CHUNK, MAX_NOTE};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Records up to this are read in one piece.
-const SMALL: u32 = 96 << 10;
-/// Holes are punched at this alignment.
-const PAGE: u64 = 4096;
 
 /// Where a chunk's record begins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -230,221 +225,5 @@ impl Segments {
         let inner = self.inner.clone();
         let done = self.inner.world.blocking(move || work(&inner)).await;
         done.map_err(|e| StoreError::io(&self.inner.files.dir, "work", e))?
-    }
-}
-
-/// The blocking halves.
-impl Inner {
-    fn load(&self) -> Result<(), StoreError> {
-        let mut book = self.book.lock();
-        for (segment, len) in self.files.list()? {
-            let path = self.files.path(segment);
-            let file = self.files.get(segment, Open::Existing);
-            let file = file.map_err(|e| StoreError::io(path, "open", e))?;
-            let walked = files::walk(&*file, segment, len, &self.keys);
-            book.damaged += walked.damaged;
-            book.found(segment, len, walked.records);
-        }
-        book.resume();
-        let numbers: Vec<u64> = book.segments.keys().copied().collect();
-        for number in numbers {
-            if book.bury(number) {
-                self.files.remove(number).map_err(|e| self.io(number, "remove", e))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn io(&self, segment: u64, what: &'static str, error: io::Error) -> StoreError {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::Full(self.files.path(segment))
-            }
-            _ => StoreError::io(self.files.path(segment), what, error),
-        }
-    }
-
-    fn append(&self, id: &ChunkId, note: &[u8], bytes: &[u8]) -> Result<Place, StoreError> {
-        {
-            let mut book = self.book.lock();
-            if let Some(e) = &book.failed {
-                return Err(e.clone());
-            }
-            if let Some(here) = book.touch(id).filter(|loc| loc.body as usize == bytes.len()) {
-                return Ok(here.place());
-            }
-        }
-        let sums = record::sums(bytes);
-        let head = record::head_len(note.len(), bytes.len()) as u32;
-        let prefix = Prefix { head, body: bytes.len() as u32, dead: false };
-        let room = self.book.lock().reserve(prefix.span());
-        let start = self.keys.encode(room.segment, room.offset, id, note, &sums, bytes.len());
-        let written = self.files.get(room.segment, Open::OrCreate).and_then(|file| {
-            file.write_at(bytes, room.offset + prefix.body_at())?;
-            file.write_at(&start, room.offset)
-        });
-        let keep = self.options.purpose == SegmentsUse::Own;
-        let loc = Loc::new(room.segment, room.offset, prefix, keep);
-        self.book.lock().written(room.segment, written.is_ok().then_some((*id, loc)));
-        if let Some(dead) = room.dead {
-            self.files.remove(dead).map_err(|e| self.io(dead, "remove", e))?;
-        }
-        written.map_err(|e| self.io(room.segment, "write", e))?;
-        Ok(loc.place())
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        let (dirty, unnamed) = {
-            let mut book = self.book.lock();
-            if let Some(e) = &book.failed {
-                return Err(e.clone());
-            }
-            let mut dirty = Vec::new();
-            let mut unnamed = Vec::new();
-            for (number, s) in book.segments.iter_mut().filter(|(_, s)| s.unsynced) {
-                s.unsynced = false;
-                dirty.push(*number);
-                if !s.named {
-                    unnamed.push(*number);
-                }
-            }
-            (dirty, unnamed)
-        };
-        let result = self.sync_files(&dirty, !unnamed.is_empty());
-        let mut book = self.book.lock();
-        match &result {
-            Ok(()) => {
-                for number in unnamed {
-                    if let Some(s) = book.segments.get_mut(&number) {
-                        s.named = true;
-                    }
-                }
-            }
-            Err(e) => book.failed = Some(e.clone()),
-        }
-        result
-    }
-
-    fn sync_files(&self, dirty: &[u64], names: bool) -> Result<(), StoreError> {
-        for number in dirty {
-            match self.files.get(*number, Open::Existing).and_then(|file| file.sync()) {
-                // Everything in it was freed meanwhile.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                done => done.map_err(|e| StoreError::io(self.files.path(*number), "sync", e))?,
-            }
-        }
-        if names {
-            let dir = &self.files.dir;
-            self.files.disk.sync_dir(dir).map_err(|e| StoreError::io(dir, "sync", e))?;
-        }
-        Ok(())
-    }
-
-    /// The head of a record, and as much of the body as was read along with it. `None`: it
-    /// is not what the map says.
-    fn head(&self, id: &ChunkId, loc: Loc) -> io::Result<Option<(Head, Vec<u8>)>> {
-        let file = self.files.get(loc.segment, Open::Existing)?;
-        let head_end = PREFIX + loc.head as usize;
-        let more = if loc.body <= SMALL { loc.body as usize } else { 0 };
-        let mut bytes = vec![0; head_end + more];
-        let n = file.read_at(&mut bytes, loc.offset)?;
-        bytes.truncate(n);
-        let prefix = self.keys.prefix(loc.segment, loc.offset, &bytes);
-        let sealed = bytes.get(PREFIX..head_end);
-        let same = prefix.is_some_and(|p| (p.head, p.body) == (loc.head, loc.body));
-        let (true, Some(sealed)) = (same, sealed) else { return Ok(None) };
-        let head = self.keys.head(loc.segment, loc.offset, sealed, loc.body);
-        let head = head.filter(|head| head.id == *id);
-        bytes.drain(..head_end);
-        Ok(head.map(|head| (head, bytes)))
-    }
-
-    fn read(&self, id: &ChunkId, loc: Loc, range: Range<u32>) -> Result<Option<Bytes>, StoreError> {
-        let range = range.start.min(loc.body)..range.end.min(loc.body);
-        let read = || -> io::Result<Option<Bytes>> {
-            let Some((head, along)) = self.head(id, loc)? else { return Ok(None) };
-            let cover = record::covering(&range, loc.body);
-            let bytes = if along.len() == loc.body as usize {
-                Bytes::from(along).slice(cover.start as usize..cover.end as usize)
-            } else {
-                let file = self.files.get(loc.segment, Open::Existing)?;
-                let mut bytes = vec![0; (cover.end - cover.start) as usize];
-                let at = loc.offset + loc.prefix().body_at() + u64::from(cover.start);
-                let n = file.read_at(&mut bytes, at)?;
-                bytes.truncate(n);
-                Bytes::from(bytes)
-            };
-            let whole = bytes.len() == (cover.end - cover.start) as usize;
-            if !whole || !head.verify(cover.start, &bytes) {
-                return Ok(None);
-            }
-            let start = range.start.max(cover.start) - cover.start;
-            let len = range.end.saturating_sub(range.start);
-            Ok(Some(bytes.slice(start as usize..(start + len) as usize)))
-        };
-        self.judge(id, loc, read())
-    }
-
-    /// What a read that failed or found something else means: the chunk is not here.
-    fn judge<T>(&self, id: &ChunkId, loc: Loc, read: io::Result<Option<T>>) -> Result<Option<T>, StoreError> {
-        let cache = self.options.purpose == SegmentsUse::Cache;
-        match read {
-            Ok(Some(found)) => return Ok(Some(found)),
-            Ok(None) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(_) if cache => {}
-            Err(e) => return Err(StoreError::io(self.files.path(loc.segment), "read", e)),
-        }
-        let mut book = self.book.lock();
-        // Unless it was freed, or written anew, while this read was under way.
-        if book.get(id).is_some_and(|now| now.same_place(&loc)) {
-            book.remove(id);
-            book.damaged += 1;
-            tracing::warn!(segment = loc.segment, offset = loc.offset, "a damaged record is left out");
-        }
-        Ok(None)
-    }
-
-    /// What the record at a place says of itself.
-    fn peek(&self, place: Place) -> Option<Loc> {
-        let file = self.files.get(place.segment, Open::Existing).ok()?;
-        let mut bytes = [0; PREFIX];
-        let n = file.read_at(&mut bytes, place.offset).ok()?;
-        let prefix = self.keys.prefix(place.segment, place.offset, &bytes[..n])?;
-        let alive = !prefix.dead && prefix.body == place.len;
-        alive.then(|| Loc::new(place.segment, place.offset, prefix, true))
-    }
-
-    fn free(&self, id: &ChunkId) -> Result<(), StoreError> {
-        let (loc, gone) = {
-            let mut book = self.book.lock();
-            let Some(loc) = book.remove(id) else { return Ok(()) };
-            (loc, book.bury(loc.segment))
-        };
-        if gone {
-            return match self.files.remove(loc.segment) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.io(loc.segment, "remove", e)),
-                _ => Ok(()),
-            };
-        }
-        let body = loc.offset + loc.prefix().body_at();
-        let start = body.next_multiple_of(PAGE);
-        let end = (body + u64::from(loc.body)) / PAGE * PAGE;
-        let work = || -> io::Result<u64> {
-            let file = self.files.get(loc.segment, Open::Existing)?;
-            file.write_at(&DEAD, loc.offset + DEAD_AT)?;
-            let punched = end > start && file.punch_hole(start, end - start)?;
-            Ok(if punched { end - start } else { 0 })
-        };
-        let punched = work().map_err(|e| self.io(loc.segment, "free", e))?;
-        self.book.lock().punched(loc.segment, punched);
-        Ok(())
-    }
-
-    fn evict(&self) -> Result<(), StoreError> {
-        loop {
-            let Some(id) = self.book.lock().victim() else { return Ok(()) };
-            self.free(&id)?;
-        }
     }
 }

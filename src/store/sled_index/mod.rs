@@ -328,12 +328,13 @@ impl Index for SledIndex {
         if bytes >= OVERLAY_MAX || (core.runtime.is_none() && active >= MOVE_AT) {
             return core.move_overlay();
         }
-        if active >= MOVE_AT && !core.scheduled.swap(true, Ordering::AcqRel) {
-            if let Some(runtime) = &core.runtime {
-                let core = core.clone();
-                // A failure shows at the next call: the index is doubted from then on.
-                runtime.spawn_blocking(move || core.move_overlay());
-            }
+        if active >= MOVE_AT
+            && !core.scheduled.swap(true, Ordering::AcqRel)
+            && let Some(runtime) = &core.runtime
+        {
+            let core = core.clone();
+            // A failure shows at the next call: the index is doubted from then on.
+            runtime.spawn_blocking(move || core.move_overlay());
         }
         Ok(())
     }

@@ -43,10 +43,10 @@ impl Overlay {
         found.map(Option::as_ref)
     }
     /// The writes in a range, newer over older.
-    pub(super) fn range<'a>(
-        &'a self,
+    pub(super) fn range(
+        &self,
         range: (Bound<Blinded>, Bound<Blinded>),
-    ) -> impl Iterator<Item = (&'a Blinded, Option<&'a Vec<u8>>)> {
+    ) -> impl Iterator<Item = (&Blinded, Option<&Vec<u8>>)> {
         let older = self.moving.iter().flat_map(move |m| m.range(range));
         Merge { newer: self.active.range(range).peekable(), older: older.peekable() }
             .map(|(k, v)| (k, v.as_ref()))
