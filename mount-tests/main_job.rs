@@ -24,7 +24,7 @@ fn make_source(dir: &Path, photos: usize, small: usize) {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let time = filetime::FileTime::from_unix_time(
             1_000_000_000 + i as i64 * 1000,
-            (i as u32 * 1_234_567) % 1_000_000_000,
+            ((i as u64 * 1_234_567) % 1_000_000_000) as u32,
         );
         filetime::set_file_mtime(&file, time).unwrap();
     }

@@ -223,8 +223,10 @@ impl Shared {
         while let Some(event) = events.recv().await {
             match event {
                 UploadEvent::Placed { place, .. } => self.placed(&id, place).await,
-                UploadEvent::Refused { refusal, .. } => {
-                    tracing::info!(pack = %id.short(), "refused: {:?}: {}", refusal.reason, refusal.detail);
+                UploadEvent::Refused { holder, refusal, .. } => {
+                    let friends = self.grid.holders(&self.drive);
+                    let name = friends.iter().find(|f| f.node == holder).map_or(holder.short(), |f| f.label.clone());
+                    self.note(format!("{name} has no room within its limit: {}", refusal.detail));
                 }
                 UploadEvent::Failed { why, .. } => tracing::info!(pack = %id.short(), "{why}"),
                 UploadEvent::Slow { .. } => {}
