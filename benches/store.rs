@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn all(base: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let world = World::real(Arc::new(MemIndexes));
     let key = LocalKey::from_bytes([1; 32]);
-    let data: Vec<u8> = (0..MIB).map(|n| (n * n >> 7) as u8).collect();
+    let data: Vec<u8> = (0..MIB).map(|n| ((n * n) >> 7) as u8).collect();
 
     let started = Instant::now();
     let mut file = std::fs::File::create(base.join("plain"))?;
