@@ -2,8 +2,8 @@
 
 use crate::holder::{Caller, CheckedEntry, Holder, HolderOptions, Reply};
 use crate::keys::{
-    DeviceKeys, DriveId, EntryHash, Epoch, LogId, NodeId, PersonId, PersonKey, Record, Seed, ShareId,
-    Signed, read_token_hash,
+    DeviceKeys, DriveId, EntryHash, Epoch, LogId, NodeId, PersonId, PersonKey, Record, Seed, ShareId, Signed,
+    read_token_hash,
 };
 use crate::ledger::Policy;
 use crate::wire::{Grant, Lease, Reason, Receipt, Refusal, Regime, Request, Response};
