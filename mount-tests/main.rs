@@ -7,6 +7,7 @@ mod harness;
 mod attrs_test;
 mod dirs_test;
 mod faults_test;
+mod figures_test;
 mod files_test;
 mod io_test;
 mod links_test;

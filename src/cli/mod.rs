@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
     let mut argv = std::env::args_os();
     let called = argv.next().map(PathBuf::from).unwrap_or_default();
     if called.file_name().is_some_and(|n| n.to_string_lossy().starts_with("mount.")) {
-        return mount::helper(argv.map(|a| a.to_string_lossy().into_owned()).collect());
+        return mount::helper(argv);
     }
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

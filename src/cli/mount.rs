@@ -1,8 +1,10 @@
 //! `kith mount`, `kith unmount`, and mount(8)'s helper.
 
 use crate::cli::args::Mount;
+use crate::cli::mount_kith::{self, exit};
 use crate::cli::{Context, say, unexpected};
 use crate::daemon::api::{Line, Outcome, Request, Trouble};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,7 +48,29 @@ pub fn unmount(cx: &Context, dir: Option<PathBuf>) -> Outcome<()> {
     }
 }
 
-/// `mount.kith SOURCE DIR -o OPTIONS`: called by mount(8) and fstab.
-pub fn helper(_args: Vec<String>) -> ExitCode {
-    ExitCode::from(1)
+/// `mount.kith SOURCE DIR -o OPTIONS`: called by mount(8) and fstab. Does it through
+/// `kith mount`, as the user that `user=` names.
+pub fn helper(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let request = match mount_kith::parse(words) {
+        Ok(request) => request,
+        Err(e) => {
+            eprintln!("mount.kith: {e}");
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    if request.fake {
+        return ExitCode::SUCCESS;
+    }
+    let asked = std::env::current_exe().map_err(|e| e.to_string()).and_then(|kith| {
+        let mut command = mount_kith::command(&request, &kith)?;
+        command.status().map_err(|e| format!("{}: {e}", command.get_program().display()))
+    });
+    match asked {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_said_why) => ExitCode::from(exit::FAILED),
+        Err(e) => {
+            eprintln!("mount.kith: {e}");
+            ExitCode::from(exit::SYSTEM)
+        }
+    }
 }

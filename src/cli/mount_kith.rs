@@ -3,7 +3,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Exit codes of mount(8) and its helpers.
 pub mod exit {
@@ -132,6 +133,47 @@ fn apply(request: &mut Request, option: &str, sloppy: bool) -> Result<(), Misuse
     Ok(())
 }
 
+/// The `kith mount` that does it. As another user if `user=` says so: then with that user's
+/// home and runtime directory, as his own shell would have them.
+pub fn command(request: &Request, kith: &Path) -> Result<Command, String> {
+    let mut command = match &request.user {
+        None => Command::new(kith),
+        Some(user) => as_user(user, kith)?,
+    };
+    if let Some(home) = &request.config {
+        command.arg("--home").arg(home);
+    }
+    command.arg("mount").arg("--drive").arg(&request.drive);
+    for (on, flag) in [
+        (request.read_only, "--read-only"),
+        (request.allow_other, "--allow-other"),
+        (request.over_non_empty, "--nonempty"),
+    ] {
+        if on {
+            command.arg(flag);
+        }
+    }
+    command.arg("--").arg(&request.dir);
+    Ok(command)
+}
+
+fn as_user(user: &str, kith: &Path) -> Result<Command, String> {
+    let output = Command::new("getent").args(["passwd", "--", user]).output().map_err(|e| e.to_string())?;
+    let line = String::from_utf8_lossy(&output.stdout);
+    // name:password:uid:gid:comment:home:shell
+    let fields: Vec<&str> = line.trim().split(':').collect();
+    let [name, _, uid, _, _, home, ..] = fields[..] else {
+        return Err(format!("there is no user {user:?}"));
+    };
+    let mut command = Command::new("runuser");
+    command.args(["-u", name, "--"]).arg(kith);
+    command.env("HOME", home).env("XDG_RUNTIME_DIR", format!("/run/user/{uid}"));
+    for other in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
+        command.env_remove(other);
+    }
+    Ok(command)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +216,21 @@ mod tests {
         assert_eq!(words("a /b -o ro,zap"), Err(Misuse::Option("zap".into())));
         assert_eq!(words("a /b -o rw=1"), Err(Misuse::Option("rw=1".into())));
         assert!(words("a /b -s -o ro,zap").is_ok());
+    }
+
+    #[test]
+    fn it_becomes_a_kith_mount() {
+        let said = |line| {
+            let command = command(&words(line).expect("good words"), Path::new("/usr/bin/kith"))?;
+            Ok::<_, String>(format!("{command:?}").replace('"', ""))
+        };
+        assert_eq!(said("family /srv/k"), Ok("/usr/bin/kith mount --drive family -- /srv/k".into()));
+        let root = said("family /srv/k -o ro,user=root").expect("root is there");
+        assert!(
+            root.ends_with("runuser -u root -- /usr/bin/kith mount --drive family --read-only -- /srv/k")
+        );
+        assert!(root.contains("HOME=/root"), "{root}");
+        assert!(said("family /srv/k -o user=nobody-of-that-name").is_err());
     }
 
     #[test]

@@ -9,75 +9,24 @@
 //! cache, remote changes were shown with old sizes and stray zeros, one-byte writes pushed
 //! whole stale pages, and SEEK_DATA missed unflushed data.
 
-use super::convert::{caller, file_attr, file_type, node_kind, nothing, open_mode, time_ns, time_or_now};
+use super::convert::{caller, file_attr, file_type, node_kind, nothing, open_mode, set_attr, time_ns};
 use super::errno::{errno, is_news};
+use super::kernel::{ABSENT_FOR, FREE_FILES, GENERATION, KEPT_FOR, NAME_MAX, negotiate};
+use super::names::fit;
 use super::shared::Shared;
 use super::xattr;
-use crate::drive::{Attr, Caller, Error, Files, Ino, Result, SetAttr};
-use crate::tree::{Cursor, TimeNs};
+use crate::drive::{Error, Files, Result};
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    BsdFileFlags, Errno, FileHandle, FopenFlags, INodeNo, KernelConfig, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-/// How long the kernel may believe a name or attributes without asking: remote changes
-/// invalidate, so this only bounds the damage of a lost invalidation.
-pub(super) const KEPT_FOR: Duration = Duration::from_secs(3600);
-/// How long the kernel may believe that a name is absent. File managers look for `.hidden`
-/// and `.Trash` in every directory again and again.
-const ABSENT_FOR: Duration = Duration::from_secs(10);
-/// Longest name, as on local filesystems; the kernel lets 1,024 bytes through to FUSE.
-const NAME_MAX: usize = 255;
-/// The largest WRITE or READ; more than 1 MiB saved no processor time in trials.
-const MAX_WRITE: u32 = super::pool::LARGEST as u32;
-/// Reads ahead and other requests that nobody waits for, at once.
-const MAX_BACKGROUND: u16 = 64;
-/// Entries asked of the filesystem at a time while a directory is listed.
-const LIST_BATCH: usize = 64;
-/// What statfs says of free inodes: as many as anybody will want.
-const FREE_FILES: u64 = 1 << 32;
-const GENERATION: Generation = Generation(0);
-
-/// What is asked of the kernel, where it can.
-///
-/// FUSE_HANDLE_KILLPRIV_V2 is the one that matters for speed: the kernel must know before
-/// each write whether the file has set-id bits or `security.capability`. Measured on Linux
-/// 6.18 with 256 writes of 128 KiB to a new file: without the flag each WRITE is preceded by
-/// a GETXATTR (256 of 517 requests); with it one GETXATTR precedes the first WRITE and the
-/// answer is kept in the inode (S_NOSEC) until its attributes are fetched anew. In exchange
-/// the filesystem clears set-id bits itself on write (`kill_suid`), truncate and chown.
-/// Answering ENOSYS would stop them too, but would switch off every other xattr.
-const WANTED: [InitFlags; 8] = [
-    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
-    InitFlags::FUSE_EXPORT_SUPPORT,
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_READDIRPLUS_AUTO,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-    InitFlags::FUSE_CACHE_SYMLINKS,
-    InitFlags::FUSE_ASYNC_DIO,
-];
-
-/// Settles with the kernel what both sides can; true if directories need no OPENDIR.
-pub(super) fn negotiate(config: &mut KernelConfig) -> bool {
-    for flag in WANTED {
-        if config.add_capabilities(flag).is_err() {
-            tracing::debug!(?flag, "this kernel cannot");
-        }
-    }
-    // Values the kernel cannot take are answered with the nearest; the default serves too.
-    let _ = config.set_max_write(MAX_WRITE);
-    let _ = config.set_max_background(MAX_BACKGROUND);
-    config.capabilities().contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT)
-}
+use std::time::SystemTime;
 
 /// A [`Files`] as the kernel's FUSE driver sees it.
 pub struct FuseAdapter<F: Files> {
@@ -101,54 +50,6 @@ impl<F: Files> FuseAdapter<F> {
             tracing::error!(what, "a request panicked and was answered with an I/O error");
         }
     }
-
-    fn entry(&self, reply: ReplyEntry, outcome: Result<Attr>) {
-        match outcome {
-            Ok(attr) => reply.entry(&KEPT_FOR, &file_attr(&attr), GENERATION),
-            Err(e) => reply.error(logged(&e)),
-        }
-    }
-
-    fn look(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
-        // Only an NFS server asks for these two (FUSE_EXPORT_SUPPORT).
-        let ino = match name {
-            b"." => parent,
-            b".." => self.files.parent(parent)?,
-            _ => return self.files.lookup(parent, fit(name)?),
-        };
-        let attr = self.files.getattr(ino)?;
-        self.files.remember(&[ino]);
-        Ok(attr)
-    }
-
-    fn forget_one(&self, ino: Ino, count: u64) {
-        self.shared.open.forgotten(ino);
-        self.files.forget(ino, count);
-    }
-
-    /// Hands `.`, `..` and then the entries after `offset` to `add`, until it says it is full.
-    fn list(&self, dir: Ino, offset: u64, mut add: impl FnMut(u64, &[u8], &Attr) -> bool) -> Result<()> {
-        if offset < 1 && add(1, b".", &self.files.getattr(dir)?) {
-            return Ok(());
-        }
-        if offset < 2 && add(2, b"..", &self.files.getattr(self.files.parent(dir)?)?) {
-            return Ok(());
-        }
-        let mut after: Option<Cursor> = (offset > 2).then_some(offset);
-        loop {
-            let batch = self.files.readdir(dir, after, LIST_BATCH)?;
-            let last = batch.len() < LIST_BATCH;
-            for entry in &batch {
-                if add(entry.cursor, &entry.name, &entry.attr) {
-                    return Ok(());
-                }
-                after = Some(entry.cursor);
-            }
-            if last {
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// The errno, and a line in the log if it is more than a user's mistake.
@@ -159,38 +60,10 @@ pub(super) fn logged(error: &Error) -> Errno {
     errno(error)
 }
 
-/// The name, if it is not too long.
-fn fit(name: &[u8]) -> Result<&[u8]> {
-    if name.len() > NAME_MAX { Err(Error::NameTooLong) } else { Ok(name) }
-}
-
 fn empty(reply: ReplyEmpty, outcome: Result<()>) {
     match outcome {
         Ok(()) => reply.ok(),
         Err(e) => reply.error(logged(&e)),
-    }
-}
-
-/// What setattr is asked, in our words.
-fn set_attr(
-    (mode, uid, gid, size): (Option<u32>, Option<u32>, Option<u32>, Option<u64>),
-    (atime, mtime, ctime): (Option<TimeOrNow>, Option<TimeOrNow>, Option<SystemTime>),
-    now: TimeNs,
-    caller: Caller,
-) -> SetAttr {
-    let owned_anew = uid.is_some() || gid.is_some();
-    // The kernel's own flag for this does not come through fuser. Like the kernel, spare the
-    // bits when root truncates.
-    let cut_by_user = size.is_some() && caller.uid != 0;
-    SetAttr {
-        mode: mode.map(|m| (m & 0o7777) as u16),
-        uid,
-        gid,
-        size,
-        atime: atime.map(|t| time_or_now(t, now)),
-        mtime: mtime.map(|t| time_or_now(t, now)),
-        ctime: ctime.map(time_ns),
-        kill_suid: owned_anew || cut_by_user,
     }
 }
 

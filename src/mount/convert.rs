@@ -1,6 +1,6 @@
 //! Between the kernel's words and ours.
 
-use crate::drive::{Attr, Caller, FileKind, NodeKind, OpenMode};
+use crate::drive::{Attr, Caller, FileKind, NodeKind, OpenMode, SetAttr};
 use crate::tree::TimeNs;
 use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
 use rustix::fs::{FileType as RawType, OFlags};
@@ -32,7 +32,7 @@ pub(super) fn time_ns(t: SystemTime) -> TimeNs {
     }
 }
 
-pub(super) fn time_or_now(t: TimeOrNow, now: TimeNs) -> TimeNs {
+fn time_or_now(t: TimeOrNow, now: TimeNs) -> TimeNs {
     match t {
         TimeOrNow::SpecificTime(t) => time_ns(t),
         TimeOrNow::Now => now,
@@ -117,6 +117,29 @@ pub(super) fn node_kind(mode: u32, rdev: u32) -> Option<NodeKind> {
         RawType::BlockDevice => Some(NodeKind::Block(rdev.into())),
         RawType::CharacterDevice => Some(NodeKind::Char(rdev.into())),
         RawType::Directory | RawType::Symlink | RawType::Unknown => None,
+    }
+}
+
+/// What setattr is asked, in our words.
+pub(super) fn set_attr(
+    (mode, uid, gid, size): (Option<u32>, Option<u32>, Option<u32>, Option<u64>),
+    (atime, mtime, ctime): (Option<TimeOrNow>, Option<TimeOrNow>, Option<SystemTime>),
+    now: TimeNs,
+    caller: Caller,
+) -> SetAttr {
+    let owned_anew = uid.is_some() || gid.is_some();
+    // The kernel's own flag for this does not come through fuser. Like the kernel, spare the
+    // bits when root truncates.
+    let cut_by_user = size.is_some() && caller.uid != 0;
+    SetAttr {
+        mode: mode.map(|m| (m & 0o7777) as u16),
+        uid,
+        gid,
+        size,
+        atime: atime.map(|t| time_or_now(t, now)),
+        mtime: mtime.map(|t| time_or_now(t, now)),
+        ctime: ctime.map(time_ns),
+        kill_suid: owned_anew || cut_by_user,
     }
 }
 

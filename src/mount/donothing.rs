@@ -2,8 +2,8 @@
 //! request answered on the spot. What it costs is what FUSE itself costs, so it is the limit
 //! that measurements of a real mount are held against.
 
-use super::adapter::{KEPT_FOR, negotiate};
 use super::convert::BLOCK_SIZE;
+use super::kernel::{KEPT_FOR, negotiate};
 use super::session::{MountError, MountOptions, start, widen_read_ahead};
 use super::{mountpoint, pool};
 use fuser::{

@@ -1,9 +1,9 @@
 //! FUSE over a [`crate::drive::Files`].
 //!
-//! [`mount`] puts a filesystem at a directory and gives a [`MountHandle`]. The threads, what
-//! the kernel may cache and what it is asked for are told in `adapter.rs`; what may wait, and
-//! until when, in `data.rs` and `in_flight.rs`; mounting and unmounting in `session.rs`;
-//! remote changes in `invalidate.rs`. [`donothing`] is the limit to measure against.
+//! [`mount`] puts a filesystem at a directory and gives a [`MountHandle`]. Threads and the
+//! handlers are in `adapter.rs`; what the kernel is asked for and may cache in `kernel.rs`; what
+//! may wait, and until when, in `data.rs` and `in_flight.rs`; mounting and unmounting in
+//! `session.rs`; remote changes in `invalidate.rs`. [`donothing`] is the limit to measure against.
 
 mod adapter;
 mod attach;
@@ -13,7 +13,9 @@ pub mod donothing;
 mod errno;
 mod in_flight;
 mod invalidate;
+mod kernel;
 mod mountpoint;
+mod names;
 mod open_files;
 mod pool;
 mod session;
