@@ -91,6 +91,7 @@ pub fn ago(seconds: u64) -> String {
 }
 
 /// A progress bar on a terminal, nothing elsewhere.
+#[derive(Default)]
 pub struct Bar {
     shown: bool,
 }

@@ -225,7 +225,8 @@ impl Shared {
                 UploadEvent::Placed { place, .. } => self.placed(&id, place).await,
                 UploadEvent::Refused { holder, refusal, .. } => {
                     let friends = self.grid.holders(&self.drive);
-                    let name = friends.iter().find(|f| f.node == holder).map_or(holder.short(), |f| f.label.clone());
+                    let name =
+                        friends.iter().find(|f| f.node == holder).map_or(holder.short(), |f| f.label.clone());
                     self.note(format!("{name} has no room within its limit: {}", refusal.detail));
                 }
                 UploadEvent::Failed { why, .. } => tracing::info!(pack = %id.short(), "{why}"),

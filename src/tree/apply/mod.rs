@@ -1,6 +1,6 @@
 //! What an operation does to a state. Deterministic: reads the state and the operation, no
 //! more. An operation whose expectation does not hold any more does what the conflict table
-//! says (`docs/parts/tree.md`), never an error: every mount must go on the same way.
+//! says (`docs/format.md, section 3`), never an error: every mount must go on the same way.
 
 mod content;
 mod create;
