@@ -49,3 +49,5 @@ fn hash_seeds_come_from_the_seed() {
 
 #[path = "village/net.rs"]
 mod net;
+#[path = "village/family.rs"]
+mod family;
