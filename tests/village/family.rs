@@ -14,7 +14,7 @@ fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {
 
 fn life(seed: u64, plan: Plan) -> Report {
     let started = std::time::Instant::now();
-    let report = begin(seed, || kithfs::village!(run(Village::new(seed, LEAST), plan)));
+    let report = begin(seed, || kithfs::village!(async { run(Village::new(seed, LEAST), plan).await }));
     let speed = report.virtual_time.as_secs_f64() / started.elapsed().as_secs_f64();
     println!("seed={seed} {:?} at {speed:.0} x real time", report.virtual_time);
     for (what, n) in &report.counts {

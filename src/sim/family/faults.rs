@@ -92,6 +92,10 @@ impl Family {
         self.count("fault: orderly restart");
         node.close().await;
         drop(node);
+        // The process is gone: its sockets with it; what it wrote stays with the kernel.
+        let village = self.homes.village.clone();
+        village.net.unplug(i);
+        village.set_disk(i, village.disk(i).copy());
         if let Err(t) = self.homes.start(i).await {
             let why = format!("node {i} does not start again: {t}");
             self.violation("I1", why);
