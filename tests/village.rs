@@ -47,7 +47,7 @@ fn hash_seeds_come_from_the_seed() {
     assert_ne!(hash(1), hash(2));
 }
 
-#[path = "village/net.rs"]
-mod net;
 #[path = "village/family.rs"]
 mod family;
+#[path = "village/net.rs"]
+mod net;

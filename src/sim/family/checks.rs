@@ -69,9 +69,10 @@ impl Family {
         let mut wrong = Vec::new();
         let mut files = std::mem::take(&mut self.own[w].files);
         files.retain(|n, f| {
-            let found = f.places.iter().flatten().find(|path| {
-                there.get(*path).is_some_and(|b| f.history[f.synced..].contains(&version(b)))
-            });
+            let found =
+                f.places.iter().flatten().find(|path| {
+                    there.get(*path).is_some_and(|b| f.history[f.synced..].contains(&version(b)))
+                });
             if let Some(path) = found.cloned() {
                 let content = there.get(&path).cloned().unwrap_or_default();
                 f.history = vec![version(&content)];
