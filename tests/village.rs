@@ -47,5 +47,7 @@ fn hash_seeds_come_from_the_seed() {
     assert_ne!(hash(1), hash(2));
 }
 
+#[path = "village/family.rs"]
+mod family;
 #[path = "village/net.rs"]
 mod net;

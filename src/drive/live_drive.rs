@@ -8,7 +8,8 @@ use super::shared::Shared;
 use super::start::start;
 use super::status::{DriveStatus, FileState};
 use crate::grid::Level;
-use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, NodeId, Signed};
+use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, NodeId, Signed};
+use crate::wire::Head;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +91,14 @@ impl Drive {
     /// At a glance (from memory; cheap).
     pub fn status(&self) -> DriveStatus {
         self.shared.status()
+    }
+    /// The last entry known here of every log.
+    pub fn heads(&self) -> Vec<Head> {
+        self.shared.core.lock().fold.heads()
+    }
+    /// This machine's own log.
+    pub fn log(&self) -> LogId {
+        self.shared.log
     }
     /// How well one file is kept.
     pub fn state(&self, ino: Ino) -> Result<FileState> {

@@ -1,7 +1,7 @@
 //! The village: whole nodes in one thread, in virtual time, from one seed.
 //!
-//! A scenario runs in [`village!`](crate::village), which needs tokio's `test-util` and so
-//! stands in tests only:
+//! A scenario runs in [`village!`](crate::village), on tokio's paused time. [`family`] is the
+//! scenario that everything is proved in: whole nodes, one drive, faults, an oracle.
 //!
 //! ```ignore
 //! kithfs::village!(async {
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+pub mod family;
 mod link;
 mod net;
 mod rng;
