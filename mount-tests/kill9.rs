@@ -109,8 +109,8 @@ fn nothing_synced_is_lost_when_the_daemon_is_killed() {
     let mut lab = Lab::grid(5);
     let synced = Arc::new(Mutex::new(BTreeMap::new()));
     let mut safe: BTreeMap<PathBuf, Kept> = BTreeMap::new();
+    let mut mnt = lab.mount("you");
     for round in 0..kills as u64 {
-        let mnt = lab.mount("you");
         let stop = Arc::new(AtomicBool::new(false));
         let workers: Vec<_> = (0..3)
             .map(|w| {
@@ -136,7 +136,7 @@ fn nothing_synced_is_lost_when_the_daemon_is_killed() {
             w.join().unwrap();
         }
         lab.start("you");
-        let mnt = lab.mount("you");
+        mnt = lab.mount("you");
         let known = synced.lock().unwrap().clone();
         check(&mnt, &known, &format!("seed={seed} round {round}"));
         println!("round {round}: {} synced, {} safe", known.len(), safe.len());

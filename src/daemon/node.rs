@@ -137,6 +137,10 @@ impl Node {
     pub fn traffic(&self) -> (u64, u64) {
         self.endpoint.traffic()
     }
+    /// Room for a drive's data at friends.
+    pub fn room(&self, drive: &DriveId) -> grid::Room {
+        self.grid.room(drive)
+    }
     /// What this node calls a node.
     pub fn name_of(&self, node: &NodeId) -> String {
         self.roster.name_of(node)

@@ -136,6 +136,13 @@ impl Runner {
         let coding = status.coding;
         let least = d.drive.state_of_all();
         let mut problems = status.notes;
+        let room = self.node.room(&d.drive.id());
+        if status.bytes_to_upload > room.free {
+            problems.push(format!(
+                "friends have room for {} more bytes of this drive, {} wait: ask for a higher limit or invite more friends",
+                room.free, status.bytes_to_upload
+            ));
+        }
         problems.extend(status.failed.map(|why| format!("writes are refused: {why}")));
         DriveReport {
             id: d.drive.id().to_string(),

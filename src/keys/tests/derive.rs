@@ -32,7 +32,8 @@ fn nothing_else_derives_keys() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     visit(&src, &mut |path, text| {
-        let here = path.ends_with("keys/derive.rs") || path.ends_with("keys/tests/derive.rs");
+        // The village's dice are no keys.
+        let here = ["keys/derive.rs", "keys/tests/derive.rs", "sim/rng.rs"].iter().any(|p| path.ends_with(p));
         if !here && (text.contains("new_derive_key") || text.contains("blake3::derive_key")) {
             found.push(path.display().to_string());
         }
