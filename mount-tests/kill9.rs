@@ -103,7 +103,7 @@ fn nothing_synced_is_lost_when_the_daemon_is_killed() {
         return;
     }
     let seed = count("KITH_SEED", 20_261_124) as u64;
-    let kills = count("KITH_KILLS", 8);
+    let kills = count("KITH_KILLS", 4);
     println!("seed={seed} kills={kills}");
     let mut dice = Dice(seed);
     let mut lab = Lab::grid(5);

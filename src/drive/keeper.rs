@@ -54,6 +54,7 @@ impl Shared {
 
     /// See [`super::Drive::drop_caches`].
     pub async fn drop_caches(&self) {
+        self.tidy_packs();
         self.pages.lock().clear();
         self.epochs.lock().forget();
         for (id, _) in self.cache.list() {

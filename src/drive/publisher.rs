@@ -276,7 +276,7 @@ impl Shared {
 
     /// Packs that are full, told and kept need no attention any more; of those that are safe
     /// the own copies may go when room is needed.
-    fn tidy_packs(&self) {
+    pub(super) fn tidy_packs(&self) {
         let entries_safe = self.publishing.lock().entries.is_empty();
         if !entries_safe {
             return;

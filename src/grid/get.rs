@@ -94,7 +94,16 @@ impl Grid {
                 let said = refusal.peek::<Refusal>().map_err(|e| GetError::Never(e.to_string()))?;
                 return Err(match said.reason {
                     Reason::Busy => GetError::Later(said.detail),
-                    _ => GetError::Never(said.detail),
+                    _ => {
+                        self.note(&place.holder, |h| {
+                            h.errors += 1;
+                            h.last_error = Some(format!(
+                                "did not give a share that it promised to keep: {}",
+                                said.detail
+                            ));
+                        });
+                        GetError::Never(said.detail)
+                    }
                 });
             }
             _ => return Err(GetError::Never("it answered something else".into())),
