@@ -1,6 +1,7 @@
 //! The command line: one file per verb, each a thin client of the control socket.
 
 mod args;
+#[cfg(feature = "mount")]
 mod bench;
 mod client;
 mod daemon;
@@ -126,7 +127,14 @@ fn run(cli: Cli) -> Outcome<()> {
         Verb::Status { path, watch } => status::status(&cx, path, watch),
         Verb::Sync(a) => sync::sync(&cx, &a),
         Verb::Daemon(a) => daemon::daemon(&cx, &a),
+        #[cfg(feature = "mount")]
         Verb::Bench(a) => bench::bench(&cx, &a),
+        #[cfg(not(feature = "mount"))]
+        Verb::Bench(_) => Err(Trouble::new(
+            "nothing was measured",
+            "this kith was built without FUSE",
+            "build it with --features mount",
+        )),
         Verb::Stop => cx.ask(&Request::Stop).map(|_| ()),
         Verb::DropCaches => cx.ask(&Request::DropCaches).map(|_| ()),
         Verb::Demo(_) => Ok(()), // done above

@@ -7,6 +7,7 @@ mod control;
 mod drives;
 pub mod home;
 mod keyring;
+#[cfg_attr(not(feature = "mount"), path = "no_mounts.rs")]
 mod mounts;
 pub mod node;
 pub mod notify;

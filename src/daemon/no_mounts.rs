@@ -1,0 +1,44 @@
+//! In place of `mounts.rs` in a build without FUSE: such a node lends, syncs and checks.
+
+use super::api::{Outcome, Trouble};
+use crate::drive::Drive;
+use crate::keys::DriveId;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How to mount, if it could be.
+#[derive(Default)]
+pub struct MountOptions {
+    pub read_only: bool,
+    pub allow_other: bool,
+    pub over_non_empty: bool,
+    /// There are no other options here; keeps the two builds' callers alike.
+    pub threads: usize,
+}
+
+/// No mounts.
+#[derive(Default)]
+pub struct Mounts;
+
+impl Mounts {
+    pub async fn mount(&self, _: Arc<Drive>, _: &str, dir: &Path, _: MountOptions) -> Outcome<()> {
+        Err(Trouble::new(
+            format!("cannot mount at {}", dir.display()),
+            "this kith was built without FUSE",
+            "build it with --features mount",
+        ))
+    }
+    pub fn of(&self, _: &DriveId) -> Option<PathBuf> {
+        None
+    }
+    pub fn find(&self, _: &Path) -> Option<(DriveId, PathBuf)> {
+        None
+    }
+    pub async fn unmount(&self, _: Option<&Path>) -> Outcome<()> {
+        Ok(())
+    }
+    pub fn sweep(&self) {}
+    pub async fn alive(&self) -> bool {
+        true
+    }
+}
