@@ -7,8 +7,9 @@ use super::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The journal is told anew and trimmed when its files are this long.
-const JOURNAL_LONG: u64 = 192 << 20;
+/// The journal is told anew and trimmed when its files are this long, and twice as long as
+/// they were after the last time: what it holds is read into memory at the next start.
+const JOURNAL_LONG: u64 = 32 << 20;
 /// The index is made durable this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
 
@@ -89,6 +90,7 @@ impl Shared {
         if let Err(e) = self.world.blocking(move || shared.release_safe()).await {
             self.note(format!("own segments: {e}"));
         }
+        let mut long = JOURNAL_LONG;
         loop {
             tokio::time::sleep(FLUSH_EVERY).await;
             let index = self.index.clone();
@@ -97,11 +99,11 @@ impl Shared {
                 Ok(Err(e)) => self.note(format!("the index: {e}")),
                 Err(e) => self.note(format!("the index: {e}")),
             }
-            if self.journal.status().disk > JOURNAL_LONG
-                && self.writable().is_ok()
-                && let Err(e) = self.compact_journal().await
-            {
-                self.note(format!("shortening the journal: {e}"));
+            if self.journal.status().disk > long && self.writable().is_ok() {
+                if let Err(e) = self.compact_journal().await {
+                    self.note(format!("shortening the journal: {e}"));
+                }
+                long = JOURNAL_LONG.max(self.journal.status().disk * 2);
             }
         }
     }

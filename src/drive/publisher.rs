@@ -111,16 +111,13 @@ impl Shared {
         let (catalogue, packs) = self.catalogue_due();
         let mut core = self.core.lock();
         let unready = self.unready(&core.pending);
-        let pending: Vec<Operation> = core.pending.values().map(|p| p.op.clone()).collect();
-        let chosen = publishable(self.log, &pending, &unready);
+        let chosen = publishable(self.log, core.pending.values().map(|p| &p.op), &unready);
         if chosen.is_empty() && catalogue.is_empty() {
             return Ok(None);
         }
-        let places: Vec<u64> = pending
-            .iter()
-            .filter(|op| matches!(op.change, Change::PackContents { .. }))
-            .map(|op| op.n)
-            .collect();
+        let is_place = |op: &&Operation| matches!(op.change, Change::PackContents { .. });
+        let places: Vec<u64> =
+            core.pending.values().map(|p| &p.op).filter(is_place).map(|op| op.n).collect();
         let mut draft = core.fold.draft(&*self.index, &chosen).map_err(tree_error)?;
         let inside: BTreeSet<u64> = draft.operations.iter().map(|op| op.n).collect();
         if !places.iter().all(|n| inside.contains(n)) {

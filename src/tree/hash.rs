@@ -7,7 +7,7 @@ use crate::keys::{Hash, Purpose, hash};
 /// Equal on two mounts if their trees (names, objects, attributes, extended attributes,
 /// contents, inode numbers) and catalogues are. Reads everything: for tests and `kith doctor`.
 pub fn state_hash(view: View<'_>) -> Result<Hash, TableError> {
-    let mut parts: Vec<Vec<u8>> = vec![encode(&view.totals()?)];
+    let mut parts: Vec<Vec<u8>> = vec![encode(&(view.totals()?, view.rules()?))];
     let mut dirs = vec![ROOT];
     if let Some(root) = view.inode(ROOT)? {
         parts.push(object_hash(view, &root)?);

@@ -4,6 +4,7 @@ use super::state::{decode, tables};
 use super::{Batch, Key, Place, Table, TableError, View, Xattr};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 type Values = BTreeMap<Key, Option<Vec<u8>>>;
 
@@ -16,6 +17,23 @@ pub struct Overlay<'a> {
     before: RefCell<Values>,
     /// Values since the last [`Overlay::mark`], as they were then.
     undo: Values,
+    /// What was read and written since then.
+    footprint: RefCell<Footprint>,
+}
+
+/// What a change reads (which includes what it writes) and what it writes: sorted hashes of
+/// keys, and of groups that are read or changed as a whole. Two changes whose footprints do
+/// not meet do the same in either order; a collision only makes them seem to meet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Footprint {
+    pub reads: Vec<u64>,
+    pub writes: Vec<u64>,
+}
+
+fn hash_of(table: u8, group: &[u8], item: Option<&[u8]>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (table, group, item).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// One value that differs from the base.
@@ -28,7 +46,7 @@ pub(super) struct Changed<'o> {
 impl<'a> Overlay<'a> {
     /// Nothing written yet.
     pub fn new(base: &'a dyn Table) -> Self {
-        Overlay { base, writes: Values::new(), before: RefCell::default(), undo: Values::new() }
+        Overlay { base, writes: Values::new(), before: RefCell::default(), undo: Values::new(), footprint: RefCell::default() }
     }
 
     /// The state as written so far.
@@ -40,8 +58,13 @@ impl<'a> Overlay<'a> {
     pub fn put(&mut self, key: Key, value: Option<Vec<u8>>) -> Result<(), TableError> {
         let old = self.get(&key)?;
         if old != value {
-            if key.table < tables::LOCAL && !self.undo.contains_key(&key) {
-                self.undo.insert(key.clone(), old);
+            if key.table < tables::LOCAL {
+                let writes = &mut self.footprint.get_mut().writes;
+                writes.push(hash_of(key.table, &key.group, Some(&key.item)));
+                writes.push(hash_of(key.table, &key.group, None));
+                if !self.undo.contains_key(&key) {
+                    self.undo.insert(key.clone(), old);
+                }
             }
             self.writes.insert(key, value);
         }
@@ -51,6 +74,18 @@ impl<'a> Overlay<'a> {
     /// From here on changes to the state belong to a new undo.
     pub fn mark(&mut self) {
         self.undo.clear();
+        *self.footprint.get_mut() = Footprint::default();
+    }
+
+    /// What was read and written of the state since the last [`Overlay::mark`].
+    pub(super) fn take_footprint(&mut self) -> Footprint {
+        let mut footprint = std::mem::take(self.footprint.get_mut());
+        for hashes in [&mut footprint.reads, &mut footprint.writes] {
+            hashes.sort_unstable();
+            hashes.dedup();
+            hashes.shrink_to_fit();
+        }
+        footprint
     }
 
     /// What gives back the state of the last [`Overlay::mark`].
@@ -101,6 +136,10 @@ fn item_of(table: u8, value: &[u8]) -> Result<Vec<u8>, TableError> {
 
 impl Table for Overlay<'_> {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, TableError> {
+        if key.table < tables::LOCAL {
+            let hash = hash_of(key.table, &key.group, Some(&key.item));
+            self.footprint.borrow_mut().reads.push(hash);
+        }
         if let Some(value) = self.writes.get(key) {
             return Ok(value.clone());
         }
@@ -120,6 +159,7 @@ impl Table for Overlay<'_> {
         after: Option<super::Cursor>,
         limit: usize,
     ) -> Result<Vec<(super::Cursor, Vec<u8>)>, TableError> {
+        self.footprint.borrow_mut().reads.push(hash_of(table, group, None));
         let first = Key { table, group: group.to_vec(), item: Vec::new() };
         let written =
             || self.writes.range(&first..).take_while(|(k, _)| k.table == table && k.group == group);

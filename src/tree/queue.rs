@@ -35,7 +35,11 @@ pub fn queues(log: LogId, op: &Operation) -> Vec<ObjectId> {
 /// Of the pending operations of a log (in their order), the numbers that may be published
 /// now: those not unready themselves (their content is not placed yet) that stand behind no
 /// operation left behind in any of their queues.
-pub fn publishable(log: LogId, pending: &[Operation], unready: &BTreeSet<u64>) -> Vec<u64> {
+pub fn publishable<'a>(
+    log: LogId,
+    pending: impl IntoIterator<Item = &'a Operation>,
+    unready: &BTreeSet<u64>,
+) -> Vec<u64> {
     let mut blocked: BTreeSet<ObjectId> = BTreeSet::new();
     let mut out = Vec::new();
     for op in pending {

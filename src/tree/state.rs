@@ -36,8 +36,8 @@ pub mod tables {
     pub const DROPPED: u8 = 13;
     /// () / log -> the operation that parked it.
     pub const PARKED: u8 = 14;
-    /// () / () -> [`super::Totals`].
-    pub const TOTALS: u8 = 15;
+    /// () / () -> the conflict rules in force, a u32.
+    pub const RULES: u8 = 15;
     /// First number that is not state.
     pub const LOCAL: u8 = 64;
     /// () / index in the order -> applied entry and its undo.
@@ -54,6 +54,9 @@ pub mod tables {
     pub const HEAD: u8 = 69;
     /// () / () -> the fold's counters.
     pub const FOLD: u8 = 70;
+    /// () / () -> [`super::Totals`]. It follows from the inodes, and every operation would
+    /// touch it: so it is no part of what operations read and write.
+    pub const TOTALS: u8 = 71;
 }
 
 /// Where a name is: a directory and a name in it.
@@ -183,7 +186,7 @@ pub struct Dropped {
     pub time: super::TimeNs,
 }
 
-/// Sums over the tree, kept as operations are applied.
+/// Sums over the tree, kept by every step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Totals {
     /// Live objects, the root included.
@@ -192,13 +195,11 @@ pub struct Totals {
     pub dirs: u64,
     /// Sum of the sizes of live files.
     pub bytes: u64,
-    /// Conflict rules in force.
-    pub rules: u32,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        Totals { objects: 1, dirs: 1, bytes: 0, rules: RULES }
+        Totals { objects: 1, dirs: 1, bytes: 0 }
     }
 }
 

@@ -189,6 +189,11 @@ impl View<'_> {
         Ok(self.record(&single(tables::TOTALS), "the totals")?.unwrap_or_default())
     }
 
+    /// Conflict rules in force.
+    pub fn rules(&self) -> Result<u32, TableError> {
+        Ok(self.record(&single(tables::RULES), "the rules")?.unwrap_or(super::RULES))
+    }
+
     pub(super) fn record<T: DeserializeOwned>(
         &self,
         key: &super::Key,

@@ -37,7 +37,7 @@ const OVERLAY_MAX: usize = 16 << 20;
 const SLED_BATCH: usize = 256;
 /// A record that says, sealed, what this database is.
 const SELF_KEY: &[u8] = b"kith";
-const SELF_VALUE: &[u8] = b"kith index 1";
+const SELF_VALUE: &[u8] = b"kith index 2";
 
 /// Opens sled databases as indexes; the only place that names sled.
 pub struct SledIndexes {

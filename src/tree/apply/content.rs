@@ -44,15 +44,10 @@ impl Editor<'_, '_> {
 
     /// This content is the one in force now.
     fn fill(&mut self, mut inode: Inode, content: &Content, mtime: TimeNs) -> Done {
-        let old = inode.size;
         (inode.size, inode.allocated) = content_sizes(content);
         inode.version = Some(self.id);
         inode.attrs.mtime = mtime;
         inode.attrs.ctime = self.op.time;
-        if inode.is_live() {
-            let new = inode.size;
-            self.put_totals(|t| t.bytes = t.bytes.saturating_sub(old).saturating_add(new))?;
-        }
         self.put(of_object(tables::CONTENT, &inode.object), content)?;
         self.put_inode(&inode)
     }

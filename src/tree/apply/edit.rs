@@ -29,11 +29,6 @@ impl Editor<'_, '_> {
     pub fn put_inode(&mut self, inode: &Inode) -> Done {
         self.put(of_object(tables::INODE, &inode.object), inode)
     }
-    pub fn put_totals(&mut self, change: impl FnOnce(&mut Totals)) -> Done {
-        let mut totals = self.view().totals()?;
-        change(&mut totals);
-        self.put(single(tables::TOTALS), &totals)
-    }
 
     /// Give an object a name that is free, in a live directory. `wanted`: the name it was to
     /// have, where this is a conflict name.
@@ -53,9 +48,6 @@ impl Editor<'_, '_> {
             &Dirent { name: place.name.clone(), object: inode.object },
         )?;
         self.put(name_key(&inode.object, &place), &place)?;
-        if inode.names == 1 {
-            self.count(&inode, true)?;
-        }
         self.child(place.parent, inode.is_dir(), true)
     }
 
@@ -71,7 +63,6 @@ impl Editor<'_, '_> {
         }
         if inode.names == 0 {
             inode.home = place.clone();
-            self.count(&inode, false)?;
         } else if inode.home == *place
             && let Some(other) = self.view().names(inode.object)?.into_iter().next()
         {
@@ -79,17 +70,6 @@ impl Editor<'_, '_> {
         }
         self.put_inode(&inode)?;
         self.child(place.parent, inode.is_dir(), false)
-    }
-
-    fn count(&mut self, inode: &Inode, up: bool) -> Done {
-        let dirs = u64::from(inode.is_dir());
-        let bytes = if inode.is_file() { inode.size } else { 0 };
-        self.put_totals(|t| {
-            let add = |a: u64, b: u64| if up { a.saturating_add(b) } else { a.saturating_sub(b) };
-            t.objects = add(t.objects, 1);
-            t.dirs = add(t.dirs, dirs);
-            t.bytes = add(t.bytes, bytes);
-        })
     }
 
     fn child(&mut self, dir: ObjectId, is_dir: bool, came: bool) -> Done {

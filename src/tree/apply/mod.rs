@@ -8,12 +8,14 @@ mod edit;
 mod packs;
 mod remove;
 mod rename;
+mod totals;
 mod touched;
 
 use super::{Batch, Change, OpId, Operation, Overlay, TableError, View};
 use crate::keys::LogId;
 use edit::Editor;
 pub(super) use packs::apply_catalogue;
+pub(super) use totals::recount;
 pub(super) use touched::touched;
 pub use touched::{Touched, TouchedInode, TouchedName};
 
@@ -39,6 +41,7 @@ pub struct Effect {
 pub fn apply(view: View<'_>, author: Author<'_>, op: &Operation) -> Result<Effect, TableError> {
     let mut over = Overlay::new(view.0);
     apply_over(&mut over, author, op)?;
+    recount(&mut over)?;
     let touched = touched(&over)?;
     let batch = over.into_batch();
     let undo = batch.writes.iter().map(|(key, _)| Ok((key.clone(), view.0.get(key)?)));

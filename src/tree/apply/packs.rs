@@ -23,7 +23,8 @@ impl Editor<'_, '_> {
         self.put(log_key(tables::PARKED, log), &by)
     }
     pub fn set_rules(&mut self, version: u32) -> Done {
-        self.put_totals(|t| t.rules = t.rules.max(version))
+        let rules = self.view().rules()?.max(version);
+        self.put(single(tables::RULES), &rules)
     }
 }
 

@@ -12,7 +12,8 @@ mod record;
 mod take;
 
 use super::state::{encode, single, tables};
-use super::{Batch, Operation, Overlay, Table, TableError, Touched, Vector, View, touched};
+use super::overlay::Footprint;
+use super::{Batch, Operation, Overlay, Table, TableError, Touched, Vector, View, recount, touched};
 use crate::keys::{EntryHash, LogId};
 use crate::wire::Head;
 use record::{Counters, HeadRecord, Known, Pending, Waiting};
@@ -49,6 +50,9 @@ pub const ENTRY_OPS_MAX: usize = 4096;
 /// Most bytes of operations a draft takes (the rest of an entry is for vector and catalogue).
 pub const DRAFT_MAX: usize = 640 << 10;
 
+/// Pending operations whose footprints are remembered (about 300 bytes each).
+const FOOTPRINTS_MAX: usize = 32 << 10;
+
 /// What is needed to make the next entry of this device's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
@@ -73,6 +77,8 @@ pub struct Fold {
     /// Place in the tail -> operation number, and back.
     tail: BTreeMap<u64, u64>,
     places: BTreeMap<u64, u64>,
+    /// Place in the tail -> what the operation there read and wrote, where that is known.
+    footprints: BTreeMap<u64, Footprint>,
     /// Entries that wait, without their bodies, and who waits for a hash.
     waiting: BTreeMap<EntryHash, BTreeSet<EntryHash>>,
     awaited: BTreeMap<EntryHash, BTreeSet<EntryHash>>,
@@ -90,6 +96,7 @@ impl Fold {
             heads: BTreeMap::new(),
             tail: BTreeMap::new(),
             places: BTreeMap::new(),
+            footprints: BTreeMap::new(),
             waiting: BTreeMap::new(),
             awaited: BTreeMap::new(),
         };
@@ -187,6 +194,7 @@ impl Fold {
     /// The step that an overlay has become.
     fn finish(&self, mut over: Overlay<'_>) -> Result<Step, FoldError> {
         check_rules(over.view())?;
+        recount(&mut over)?;
         over.put(single(tables::FOLD), Some(encode(&self.counters)))?;
         let touched = touched(&over)?;
         Ok(Step { batch: over.into_batch(), touched })
@@ -194,7 +202,7 @@ impl Fold {
 }
 
 fn check_rules(view: View<'_>) -> Result<(), FoldError> {
-    match view.totals()?.rules {
+    match view.rules()? {
         rules if rules > super::RULES => Err(FoldError::Upgrade(rules)),
         _ => Ok(()),
     }

@@ -16,11 +16,13 @@ impl Fold {
     }
 
     /// Do them again, on top of what is there now.
-    pub(super) fn replay_tail(&self, over: &mut Overlay<'_>, from: u64) -> Result<(), FoldError> {
-        for (&at, _) in self.tail.range(from..) {
+    pub(super) fn replay_tail(&mut self, over: &mut Overlay<'_>, from: u64) -> Result<(), FoldError> {
+        let places: Vec<u64> = self.tail.range(from..).map(|(at, _)| *at).collect();
+        for at in places {
             let mut pending = Pending::read(over, at)?;
             over.mark();
             apply_over(over, Author { log: self.log, label: &self.label }, &pending.op)?;
+            self.remember(at, over.take_footprint());
             pending.undo = over.take_undo();
             pending.put(over)?;
         }
