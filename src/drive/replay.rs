@@ -32,6 +32,8 @@ enum Step {
 
 /// See the module.
 pub struct Replay {
+    /// Which operations still matter; the others are not kept in memory.
+    wanted: Box<dyn Fn(u64) -> bool + Send>,
     pub ops: BTreeMap<u64, Pending>,
     /// Cancelled: a compaction that was cut short may tell of them again.
     gone: BTreeSet<u64>,
@@ -43,9 +45,10 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Nothing read yet.
-    pub fn new() -> Replay {
+    /// Nothing read yet. `wanted`: which operations are to be kept.
+    pub fn new(wanted: impl Fn(u64) -> bool + Send + 'static) -> Replay {
         Replay {
+            wanted: Box::new(wanted),
             ops: BTreeMap::new(),
             gone: BTreeSet::new(),
             files: BTreeMap::new(),
@@ -127,7 +130,7 @@ impl Replay {
             self.ops.remove(&old);
             self.gone.insert(old);
         }
-        if self.gone.contains(&n) {
+        if self.gone.contains(&n) || !(self.wanted)(n) {
             return;
         }
         self.ops.entry(n).or_insert(Pending { op: settled.op, chunks: settled.chunks });

@@ -92,16 +92,6 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
     let cache_options = SegmentsOptions::cache(options.cache_disk);
     let cache = Segments::open(&world, &cache_dir.join("chunks"), &local, cache_options).await?;
-    let journal = Journal::open(
-        &world,
-        &state.join("journal"),
-        &local,
-        journal_options(world.blocking, &options),
-        Replay::new(),
-        |replay, record| replay.record(record),
-    )
-    .await?;
-    let mut replay = journal.state;
     let opened = {
         let (indexes, dir) = (world.indexes.clone(), state.join("index"));
         let key = *local.expose();
@@ -130,6 +120,19 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     if let Some(why) = rebuilt.failed {
         return Err(OpenError::Tree(why));
     }
+    let in_tree: BTreeSet<u64> = rebuilt.fold.pending().into_iter().collect();
+    let (empty, published_ops) = (opened.empty, rebuilt.published.clone());
+    let wanted = move |n: u64| if empty { !published_ops.contains(&n) } else { in_tree.contains(&n) };
+    let journal = Journal::open(
+        &world,
+        &state.join("journal"),
+        &local,
+        journal_options(world.blocking, &options),
+        Replay::new(wanted),
+        |replay, record| replay.record(record),
+    )
+    .await?;
+    let mut replay = journal.state;
     let stored = index.get(&next_key())?.and_then(|b| b.try_into().ok()).map_or(1, u64::from_le_bytes);
     let published = rebuilt.published.last().map_or(1, |n| n + 1);
     let next_n = stored.max(published).max(replay.next_n);
@@ -179,7 +182,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     if rebuilt.refused > 0 || replay.malformed > 0 {
         shared.note(format!("{} records could not be read", rebuilt.refused + replay.malformed));
     }
-    restore_operations(&shared, &mut replay, &rebuilt.published, opened.empty)?;
+    restore_operations(&shared, &mut replay, opened.empty)?;
     restore_files(&shared, &mut replay).await?;
     restore_packs(&shared, &mut replay).await?;
     Ok((shared, jobs, news))
@@ -220,25 +223,22 @@ async fn load_admin(
 fn restore_operations(
     shared: &Shared,
     replay: &mut Replay,
-    published: &BTreeSet<u64>,
     rebuilt: bool,
 ) -> std::result::Result<(), OpenError> {
     let mut core = shared.core.lock();
-    let in_tree: BTreeSet<u64> = core.fold.pending().into_iter().collect();
-    let mut told: BTreeMap<u64, Vec<crate::keys::ChunkId>> = BTreeMap::new();
-    for (n, pending) in std::mem::take(&mut replay.ops) {
-        if !rebuilt || published.contains(&n) || in_tree.contains(&n) {
-            told.insert(n, pending.chunks);
-            continue;
+    let kept = std::mem::take(&mut replay.ops);
+    if rebuilt {
+        for pending in kept.into_values() {
+            shared.apply(&mut core, pending).map_err(|e| OpenError::Tree(e.to_string()))?;
         }
-        shared.apply(&mut core, pending).map_err(|e| OpenError::Tree(e.to_string()))?;
+        return Ok(());
     }
-    if !rebuilt {
-        let ops = core.fold.pending_operations(&*shared.index).map_err(|e| OpenError::Tree(e.to_string()))?;
-        for op in ops {
-            let chunks = told.remove(&op.n).unwrap_or_default();
-            core.pending.insert(op.n, super::shared::Pending { op, chunks });
-        }
+    let mut told: BTreeMap<u64, Vec<crate::keys::ChunkId>> =
+        kept.into_iter().map(|(n, pending)| (n, pending.chunks)).collect();
+    let ops = core.fold.pending_operations(&*shared.index).map_err(|e| OpenError::Tree(e.to_string()))?;
+    for op in ops {
+        let chunks = told.remove(&op.n).unwrap_or_default();
+        core.pending.insert(op.n, super::shared::Pending { op, chunks });
     }
     Ok(())
 }

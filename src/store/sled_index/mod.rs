@@ -32,7 +32,7 @@ const SLED_CACHE: u64 = 24 << 20;
 /// The overlay is moved into sled when this much has come in.
 const MOVE_AT: usize = 2 << 20;
 /// A commit that finds this much in the overlay moves it itself: writers are slowed down.
-const OVERLAY_MAX: usize = 16 << 20;
+const OVERLAY_MAX: usize = 8 << 20;
 /// Records given to sled at once: it lets nobody read meanwhile.
 const SLED_BATCH: usize = 256;
 /// A record that says, sealed, what this database is.
