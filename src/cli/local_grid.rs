@@ -34,8 +34,8 @@ fn free_port() -> Outcome<u16> {
         .map_err(|e| Trouble::new("no free UDP port on loopback", e, "close some programs"))
 }
 
-/// Make the node's keys if it has none, then start it.
-fn node(base: &Path, name: &str) -> Outcome<NodeProcess> {
+/// Make the node's keys if it has none; its directory.
+pub fn prepare(base: &Path, name: &str) -> Outcome<PathBuf> {
     let dir = base.join(name);
     if !Home::below(&dir).config().exists() {
         let listen = format!("127.0.0.1:{}", free_port()?);
@@ -44,7 +44,11 @@ fn node(base: &Path, name: &str) -> Outcome<NodeProcess> {
             &["init", "--name", name, "--lend", LEND, "--listen", &listen, "--household", name],
         )?;
     }
-    NodeProcess::start(name, &dir)
+    Ok(dir)
+}
+
+fn node(base: &Path, name: &str) -> Outcome<NodeProcess> {
+    NodeProcess::start(name, &prepare(base, name)?)
 }
 
 fn unexpected(line: Line) -> Trouble {

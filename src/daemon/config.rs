@@ -58,6 +58,6 @@ impl Config {
     }
 
     pub fn coding(&self) -> Option<Coding> {
-        self.coding.map(|(k, n)| Coding { k, n })
+        self.coding.filter(|(k, n)| (1..=*n).contains(k)).map(|(k, n)| Coding { k, n })
     }
 }

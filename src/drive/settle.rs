@@ -84,7 +84,8 @@ impl Shared {
         for some in local.chunks(BATCH) {
             self.settle_batch(some).await;
         }
-        wait.max(Duration::from_millis(10))
+        // Those that are due within a moment are settled together.
+        wait.max(self.options.settle_quiet / 20).max(Duration::from_millis(10))
     }
 
     /// Settle one file now.

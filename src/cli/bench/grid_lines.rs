@@ -2,8 +2,10 @@
 
 use super::limits::{self, drop_kernel_caches};
 use super::{Ground, Row, Target, failed, metadata_lines, random_lines};
-use crate::cli::local_grid::LocalGrid;
+use crate::cli::local_grid::{self, LocalGrid};
 use crate::daemon::api::{Line, Outcome, Request, Trouble, Until};
+use crate::daemon::config::Config;
+use crate::daemon::home::Home;
 use crate::daemon::setup;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,8 +21,18 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    pub fn build(ground: &Ground, name: &str, friends: usize) -> Outcome<Mounted> {
+    /// `coding`: k and n, where they are not to be those that so many friends usually get.
+    pub fn build(
+        ground: &Ground,
+        name: &str,
+        friends: usize,
+        coding: Option<(u8, u8)>,
+    ) -> Outcome<Mounted> {
         let base = ground.sub(name)?;
+        if coding.is_some() {
+            let home = Home::below(&local_grid::prepare(&base, "you")?);
+            Config { coding, ..Config::load(&home)? }.store(&home)?;
+        }
         let grid = LocalGrid::build(&base, friends, DRIVE)?;
         let dir = ground.dir.join(format!("mnt-{name}"));
         grid.mount(DRIVE, &dir)?;
@@ -133,7 +145,7 @@ fn cold_read(m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<()> {
 
 /// The five-friend grid.
 pub fn five(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
-    let m = Mounted::build(ground, "five", 5)?;
+    let m = Mounted::build(ground, "five", 5, None)?;
     let bytes = sequential(ground, &m, row)?;
     upload_lines(&m, bytes, 100.0, row)?;
     cold_read(&m, row)?;
@@ -145,7 +157,7 @@ pub fn five(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
 
 /// Ten friends, 3 of 10.
 pub fn ten(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
-    let m = Mounted::build(ground, "ten", 10)?;
+    let m = Mounted::build(ground, "ten", 10, Some((3, 10)))?;
     let bytes = ground.amount(512 << 20, 64 << 20);
     limits::write_file(&m.dir.join("sequential"), bytes)?;
     upload_lines(&m, bytes, 80.0, row)?;

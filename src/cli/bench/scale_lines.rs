@@ -8,7 +8,7 @@ use crate::daemon::api::{Outcome, Request, Until};
 use std::time::{Duration, Instant};
 
 pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
-    let m = Mounted::build(ground, "scale", 1)?;
+    let m = Mounted::build(ground, "scale", 1, None)?;
     std::thread::sleep(Duration::from_secs(2));
     let idle = m.grid.friends.first().and_then(|f| f.process.as_ref()).and_then(|p| resident(p.pid()));
     row(Row::new("an idle holder, resident", idle.unwrap_or(0) as f64 / 1e6, "MB", Target::AtMost(25.0)));
