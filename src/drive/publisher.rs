@@ -116,8 +116,7 @@ impl Shared {
             return Ok(None);
         }
         let is_place = |op: &&Operation| matches!(op.change, Change::PackContents { .. });
-        let places: Vec<u64> =
-            core.pending.values().map(|p| &p.op).filter(is_place).map(|op| op.n).collect();
+        let places: Vec<u64> = core.pending.values().map(|p| &p.op).filter(is_place).map(|op| op.n).collect();
         let mut draft = core.fold.draft(&*self.index, &chosen).map_err(tree_error)?;
         let inside: BTreeSet<u64> = draft.operations.iter().map(|op| op.n).collect();
         if !places.iter().all(|n| inside.contains(n)) {

@@ -46,7 +46,13 @@ pub(super) struct Changed<'o> {
 impl<'a> Overlay<'a> {
     /// Nothing written yet.
     pub fn new(base: &'a dyn Table) -> Self {
-        Overlay { base, writes: Values::new(), before: RefCell::default(), undo: Values::new(), footprint: RefCell::default() }
+        Overlay {
+            base,
+            writes: Values::new(),
+            before: RefCell::default(),
+            undo: Values::new(),
+            footprint: RefCell::default(),
+        }
     }
 
     /// The state as written so far.

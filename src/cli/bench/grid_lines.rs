@@ -22,12 +22,7 @@ pub struct Mounted {
 
 impl Mounted {
     /// `coding`: k and n, where they are not to be those that so many friends usually get.
-    pub fn build(
-        ground: &Ground,
-        name: &str,
-        friends: usize,
-        coding: Option<(u8, u8)>,
-    ) -> Outcome<Mounted> {
+    pub fn build(ground: &Ground, name: &str, friends: usize, coding: Option<(u8, u8)>) -> Outcome<Mounted> {
         let base = ground.sub(name)?;
         if coding.is_some() {
             let home = Home::below(&local_grid::prepare(&base, "you")?);

@@ -6,6 +6,7 @@ mod capability;
 mod derive;
 mod drive_keys;
 mod enrol;
+mod genesis_flaws;
 mod identity;
 mod keystore;
 mod poly_collision;

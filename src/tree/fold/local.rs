@@ -1,8 +1,8 @@
 //! The pending tail: operations of this device that no entry carries yet.
 
+use super::super::overlay::Footprint;
 use super::super::state::encode;
 use super::super::{Author, Overlay, Table, Vector, apply_over};
-use super::super::overlay::Footprint;
 use super::record::{HeadRecord, Pending};
 use super::{DRAFT_MAX, Draft, ENTRY_OPS_MAX, FOOTPRINTS_MAX, Fold, FoldError, OP_MAX, Operation, Step};
 use crate::keys::EntryHash;

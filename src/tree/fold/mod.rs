@@ -11,8 +11,8 @@ mod order;
 mod record;
 mod take;
 
-use super::state::{encode, single, tables};
 use super::overlay::Footprint;
+use super::state::{encode, single, tables};
 use super::{Batch, Operation, Overlay, Table, TableError, Touched, Vector, View, recount, touched};
 use crate::keys::{EntryHash, LogId};
 use crate::wire::Head;
