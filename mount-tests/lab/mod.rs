@@ -176,6 +176,19 @@ impl Lab {
         let ticket = self.kith(host, &args).json()["ticket"].as_str().unwrap().to_string();
         self.kith(guest, &["join", &ticket]).ok();
     }
+    /// Put a node on a small disk of its own (root only): a tmpfs of `megabytes`.
+    pub fn small_disk(&self, node: &str, megabytes: u32) {
+        let dir = self.path(node);
+        std::fs::create_dir_all(&dir).unwrap();
+        let size = format!("size={megabytes}m,mode=700");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&dir).status();
+        assert!(done.unwrap().success(), "tmpfs at {}", dir.display());
+    }
+    /// Change the size of a [`Lab::small_disk`].
+    pub fn resize_disk(&self, node: &str, megabytes: u32) {
+        let size = format!("remount,size={megabytes}m");
+        assert!(Command::new("mount").args(["-o", &size]).arg(self.path(node)).status().unwrap().success());
+    }
     /// A founder ("you") with `friends` joined friends "f0", "f1", ..., and a drive "family".
     pub fn grid(friends: usize) -> Lab {
         let mut lab = Lab::new();
@@ -213,6 +226,10 @@ impl Drop for Lab {
             let _ = child.wait();
         }
         for name in std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten() {
+            let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+            if mounts.contains(&format!("tmpfs {} ", name.path().display())) {
+                let _ = Command::new("umount").arg("-l").arg(name.path()).stderr(Stdio::null()).status();
+            }
             if name.file_name().to_string_lossy().starts_with("mnt-") {
                 let _ = Command::new("umount").arg("-l").arg(name.path()).stderr(Stdio::null()).status();
                 let _ =

@@ -1,0 +1,124 @@
+//! The disk is full: here, and at a friend. Writers are told, nothing that was kept is lost, and
+//! room brings everything back to work.
+
+mod lab;
+
+use lab::{Lab, bytes, can_mount, wait_until};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// ENOSPC and EDQUOT.
+const FULL: [i32; 2] = [28, 122];
+
+/// Small disks are tmpfs mounts, which only root can make.
+fn can_make_disks() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("NOT RUN: a small disk is a tmpfs, and mounting one takes root");
+    }
+    can_mount() && root
+}
+
+fn write_synced(path: &Path, data: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(data)?;
+    file.sync_all()
+}
+
+#[test]
+fn a_full_disk_here_is_told_to_the_writer_and_loses_nothing() {
+    if !can_make_disks() {
+        return;
+    }
+    const EACH: usize = 4_000_000;
+    let mut lab = Lab::new();
+    lab.small_disk("you", 400);
+    lab.init("you");
+    lab.start("you");
+    lab.kith("you", &["drive", "create", "family"]).ok();
+    let mnt = lab.mount("you");
+    // No friend has anything, so nothing may make room.
+    let mut kept = Vec::new();
+    let refused = (0..200u64).find_map(|i| {
+        let name = mnt.join(format!("photo {i}"));
+        match write_synced(&name, &bytes(i, EACH)) {
+            Ok(()) => {
+                kept.push(i);
+                None
+            }
+            Err(e) => Some((i, e)),
+        }
+    });
+    let (at, why) = refused.expect("a disk of 400 MB does not take 800 MB");
+    assert!(FULL.contains(&why.raw_os_error().unwrap_or(0)), "photo {at}: {why}");
+    assert!(kept.len() > 20, "full after {} photos only", kept.len());
+    let all_there = |mnt: &Path, kept: &[u64], when: &str| {
+        for i in kept {
+            let data =
+                std::fs::read(mnt.join(format!("photo {i}"))).unwrap_or_else(|e| panic!("{when}: {i}: {e}"));
+            assert!(data == bytes(*i, EACH), "{when}: photo {i} has other bytes");
+        }
+    };
+    all_there(&mnt, &kept, "full");
+    // Neither a crash nor a start on a full disk takes anything.
+    lab.kill("you");
+    lab.start("you");
+    let mnt = lab.mount("you");
+    all_there(&mnt, &kept, "after a crash on a full disk");
+    // Deleting makes room, as people expect.
+    let _ = std::fs::remove_file(mnt.join(format!("photo {at}")));
+    for i in kept.drain(..10) {
+        std::fs::remove_file(mnt.join(format!("photo {i}"))).unwrap();
+    }
+    wait_until("room after deleting ten photos", Duration::from_secs(60), || {
+        write_synced(&mnt.join("photo 900"), &bytes(900, EACH)).is_ok()
+    });
+    kept.push(900);
+    all_there(&mnt, &kept, "at the end");
+    lab.stop("you");
+}
+
+#[test]
+fn a_friend_with_a_full_disk_is_named_and_catches_up_when_it_has_room() {
+    if !can_make_disks() {
+        return;
+    }
+    let mut lab = Lab::new();
+    lab.small_disk("f0", 24);
+    for node in ["you", "f0", "f1", "f2", "f3", "f4"] {
+        lab.init(node);
+        lab.start(node);
+        if node != "you" {
+            lab.befriend("you", node, &[]);
+        }
+    }
+    lab.kith("you", &["drive", "create", "family"]).ok();
+    let mnt = lab.mount("you");
+    // 100 MB at 2 of 5 is 50 MB for each friend; f0 has half of that.
+    for i in 0..10u64 {
+        std::fs::write(mnt.join(format!("film {i}")), bytes(i, 10_000_000)).unwrap();
+    }
+    // Four friends are enough to be safe; the fifth is not waited for.
+    lab.sync("you", "safe");
+    let o = lab.kith("you", &["sync", "--until", "full", "--timeout", "5s"]);
+    assert_ne!(o.code, 0, "nobody says full while a friend has no room: {}", o.out);
+    wait_until("status names the friend without room", Duration::from_secs(30), || {
+        let status = lab.status("you");
+        status["friends"].as_array().unwrap().iter().any(|f| f["name"] == "f0" && !f["trouble"].is_null())
+    });
+    // What it had taken before is served, and it goes on living.
+    lab.resize_disk("f0", 200);
+    lab.sync("you", "full");
+    for i in 1..=3 {
+        lab.kill(&format!("f{i}"));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    lab.kith("you", &["drop-caches"]).ok();
+    let _ = std::fs::write("/proc/sys/vm/drop_caches", "3");
+    for i in 0..10u64 {
+        let data = std::fs::read(mnt.join(format!("film {i}"))).unwrap();
+        assert!(data == bytes(i, 10_000_000), "film {i} from f0 and f4");
+    }
+}
