@@ -86,7 +86,7 @@ fn a_friend_with_a_full_disk_is_named_and_catches_up_when_it_has_room() {
         return;
     }
     let mut lab = Lab::new();
-    lab.small_disk("f0", 24);
+    lab.small_disk("f0", 100);
     for node in ["you", "f0", "f1", "f2", "f3", "f4"] {
         lab.init(node);
         lab.start(node);
@@ -96,7 +96,7 @@ fn a_friend_with_a_full_disk_is_named_and_catches_up_when_it_has_room() {
     }
     lab.kith("you", &["drive", "create", "family"]).ok();
     let mnt = lab.mount("you");
-    // 100 MB at 2 of 5 is 50 MB for each friend; f0 has half of that.
+    // 100 MB at 2 of 5 is 50 MB for each friend; f0 has less, since it keeps 64 MB of its disk free.
     for i in 0..10u64 {
         std::fs::write(mnt.join(format!("film {i}")), bytes(i, 10_000_000)).unwrap();
     }
@@ -109,7 +109,7 @@ fn a_friend_with_a_full_disk_is_named_and_catches_up_when_it_has_room() {
         status["friends"].as_array().unwrap().iter().any(|f| f["name"] == "f0" && !f["trouble"].is_null())
     });
     // What it had taken before is served, and it goes on living.
-    lab.resize_disk("f0", 200);
+    lab.resize_disk("f0", 400);
     lab.sync("you", "full");
     for i in 1..=3 {
         lab.kill(&format!("f{i}"));

@@ -5,6 +5,7 @@ use super::shared::{Shared, index_error};
 use crate::content::{ChunkRef, PAGE_LEN, open_page};
 use crate::grid::PackRange;
 use crate::keys::ChunkId;
+use crate::store::StoreError;
 use crate::tree::ChunkPlace;
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
@@ -189,8 +190,10 @@ impl Shared {
     }
 
     async fn keep(&self, chunk: &ChunkRef, bytes: &Bytes) {
-        if let Err(e) = self.cache.append(&chunk.id, &super::records::encode(chunk), bytes.clone()).await {
-            self.note(format!("the cache: {e}"));
+        match self.cache.append(&chunk.id, &super::records::encode(chunk), bytes.clone()).await {
+            // A disk without room to spare has no cache; that is no fault.
+            Ok(_) | Err(StoreError::Full(_)) => {}
+            Err(e) => self.note(format!("the cache: {e}")),
         }
     }
 }

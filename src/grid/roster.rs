@@ -79,7 +79,10 @@ impl Roster {
             changed: watch::channel(0).0,
         };
         roster.renew_own_record();
-        roster.save().await?;
+        if let Err(e) = roster.save().await {
+            // On a full disk a node still has to start: what is renewed here is so each time.
+            tracing::warn!("{e}");
+        }
         Ok(Arc::new(roster))
     }
 

@@ -23,6 +23,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Content leaves this much of the disk to what keeps content usable: the journal, the index,
+/// and the state files, which must be written even to delete something.
+const FREE_KEPT: u64 = 64 << 20;
+
 /// Where a chunk's record begins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Place {
@@ -46,11 +50,12 @@ pub enum SegmentsUse {
 impl SegmentsOptions {
     /// Own chunks, of which at most `capacity` bytes stay once they are released.
     pub fn own(capacity: u64) -> SegmentsOptions {
-        SegmentsOptions { purpose: SegmentsUse::Own, segment_len: 64 << 20, capacity }
+        SegmentsOptions { purpose: SegmentsUse::Own, segment_len: 64 << 20, capacity, free_kept: FREE_KEPT }
     }
     /// A cache of `capacity` bytes.
     pub fn cache(capacity: u64) -> SegmentsOptions {
-        SegmentsOptions { purpose: SegmentsUse::Cache, segment_len: 64 << 20, capacity }
+        let purpose = SegmentsUse::Cache;
+        SegmentsOptions { purpose, segment_len: 64 << 20, capacity, free_kept: 2 * FREE_KEPT }
     }
 }
 
@@ -62,6 +67,8 @@ pub struct SegmentsOptions {
     pub segment_len: u64,
     /// Bytes of evictable chunks that may be kept.
     pub capacity: u64,
+    /// Bytes of the disk that an append leaves free, or it is refused.
+    pub free_kept: u64,
 }
 
 /// An open set of segments; clones are the same one.

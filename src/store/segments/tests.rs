@@ -5,7 +5,7 @@ use crate::world::{Crash, Fault, SimDisk};
 const DIR: &str = "/cache/segments";
 
 fn options(purpose: SegmentsUse) -> SegmentsOptions {
-    SegmentsOptions { purpose, segment_len: 256 << 10, capacity: 2 << 20 }
+    SegmentsOptions { purpose, segment_len: 256 << 10, capacity: 2 << 20, free_kept: 0 }
 }
 
 async fn open(disk: &SimDisk, purpose: SegmentsUse) -> Segments {
@@ -266,5 +266,32 @@ fn a_place_that_holds_another_chunk_now_is_no_answer() {
         let (id, _, bytes) = chunk(1);
         let read = segments.read_at(&id, wrong, 0..10).await.unwrap().unwrap();
         assert_eq!(read, bytes[..10], "found by its id");
+    });
+}
+
+#[test]
+fn an_append_leaves_room_for_what_must_be_written_even_on_a_full_disk() {
+    run(async {
+        let disk = SimDisk::new();
+        disk.set_capacity(1 << 20);
+        let kept = SegmentsOptions { free_kept: 600 << 10, ..options(SegmentsUse::Own) };
+        let segments = Segments::open(&world(disk.clone(), 1), Path::new(DIR), &key(), kept).await.unwrap();
+        let refused = loop {
+            let n = 2 + 4 * segments.list().len() as u64;
+            if let Err(e) = put(&segments, n).await {
+                break e;
+            }
+        };
+        assert!(matches!(refused, StoreError::Full(_)), "{refused}");
+        assert!(!segments.list().is_empty());
+        assert!(disk.space(Path::new(DIR)).unwrap().free >= 600 << 10);
+        // It is no failure: freed room is room.
+        for n in 0..segments.list().len() as u64 {
+            assert!(there(&segments, 2 + 4 * n).await);
+        }
+        for (id, _) in segments.list() {
+            segments.free(&id).await.unwrap();
+        }
+        put(&segments, 2).await.unwrap();
     });
 }

@@ -55,6 +55,10 @@ impl Inner {
                 return Ok(here.place());
             }
         }
+        let free = self.files.disk.space(&self.files.dir).map_or(u64::MAX, |s| s.free);
+        if free < self.options.free_kept.saturating_add(bytes.len() as u64) {
+            return Err(StoreError::Full(self.files.dir.clone()));
+        }
         let sums = record::sums(bytes);
         let head = record::head_len(note.len(), bytes.len()) as u32;
         let prefix = Prefix { head, body: bytes.len() as u32, dead: false };
