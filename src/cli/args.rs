@@ -1,6 +1,6 @@
 //! The command line, as data.
 
-use crate::cli::say::{parse_seconds, parse_size};
+use crate::cli::say::{parse_seconds, parse_size, parse_validity};
 use crate::daemon::api::Until;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -92,7 +92,7 @@ pub struct Invite {
     #[arg(long, value_parser = parse_size, value_name = "SIZE")]
     pub grant: Option<u64>,
     /// How long the ticket is good
-    #[arg(long, value_parser = parse_seconds, default_value = "24h", value_name = "TIME")]
+    #[arg(long, value_parser = parse_validity, default_value = "24h", value_name = "TIME")]
     pub valid: u64,
     /// Let the guest into this drive as well
     #[arg(long, value_name = "NAME")]
@@ -106,6 +106,15 @@ pub struct Invite {
 pub enum Role {
     Admin,
     Writer,
+    Reader,
+    Helper,
+    Auditor,
+}
+
+/// The roles that a capability can give: whoever writes or admits others is enrolled by an
+/// invitation, with keys of their own.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShownRole {
     Reader,
     Helper,
     Auditor,
@@ -139,8 +148,9 @@ pub enum Drive {
     /// Print a capability: whoever has it has that power over the drive
     Show {
         name: String,
+        /// At most reading can be copied about like this; who is to write is invited
         #[arg(long = "as", value_name = "ROLE", default_value = "reader")]
-        role: Role,
+        role: ShownRole,
     },
     /// Add a drive by its capability ('-' reads it from standard input)
     Open {
@@ -167,6 +177,12 @@ pub struct Mount {
     /// Mount over a directory that has files in it
     #[arg(long)]
     pub nonempty: bool,
+    /// Do not note when files were read
+    #[arg(long)]
+    pub noatime: bool,
+    /// Run no programs from it
+    #[arg(long)]
+    pub noexec: bool,
 }
 
 #[derive(Args, Debug)]
@@ -231,6 +247,9 @@ pub struct Daemon {
     /// End when standard input ends: for programs that start nodes of their own
     #[arg(long)]
     pub until_eof: bool,
+    /// Leave the terminal: how the other verbs start it
+    #[arg(long, hide = true)]
+    pub background: bool,
     /// The first line of standard input is the passphrase of the keystore
     #[arg(long)]
     pub passphrase_stdin: bool,

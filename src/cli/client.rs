@@ -2,17 +2,17 @@
 
 use crate::cli::say;
 use crate::daemon::api::{Line, Outcome, Progress, Request, Trouble};
+use crate::daemon::home::Home;
+use crate::daemon::socket;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 
 /// Longest answer line taken from a daemon.
 const LINE_MAX: u64 = 64 << 20;
 
-/// Ask the daemon behind `socket`; progress lines go to `progress`, the last line is the answer.
-pub fn ask(socket: &Path, request: &Request, mut progress: impl FnMut(&Progress)) -> Outcome<Line> {
+/// Ask the daemon of `home`; progress lines go to `progress`, the last line is the answer.
+pub fn ask(home: &Home, request: &Request, mut progress: impl FnMut(&Progress)) -> Outcome<Line> {
     let mut stream =
-        UnixStream::connect(socket).map_err(|e| say::no_daemon(format!("{}: {e}", socket.display())))?;
+        socket::connect(home).map_err(|e| say::no_daemon(format!("{}: {e}", home.socket().display())))?;
     let lost = |e: std::io::Error| {
         Trouble::new(
             "the daemon's answer was cut off",
@@ -20,8 +20,13 @@ pub fn ask(socket: &Path, request: &Request, mut progress: impl FnMut(&Progress)
             "see its log; 'kith status' tells whether it is still running",
         )
     };
-    let mut text = serde_json::to_vec(request)
-        .map_err(|e| Trouble::new("request not sent", e, "report this as a bug"))?;
+    let mut text = serde_json::to_vec(request).map_err(|e| {
+        Trouble::new(
+            "nothing was asked",
+            e,
+            "give a path whose name is valid UTF-8, for example the directory above",
+        )
+    })?;
     text.push(b'\n');
     stream.write_all(&text).map_err(lost)?;
     let mut lines = BufReader::new(std::io::Read::take(stream, LINE_MAX));

@@ -1,9 +1,16 @@
 //! `kith drive`: create, list, show a capability, open one.
 
-use crate::cli::args::Drive;
-use crate::cli::invite::role_name;
+use crate::cli::args::{Drive, ShownRole};
 use crate::cli::{Context, line_from_stdin, say, unexpected};
 use crate::daemon::api::{Line, Outcome, Request};
+
+fn shown_role(role: ShownRole) -> &'static str {
+    match role {
+        ShownRole::Reader => "reader",
+        ShownRole::Helper => "helper",
+        ShownRole::Auditor => "auditor",
+    }
+}
 
 pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
     cx.ensure_daemon()?;
@@ -11,7 +18,7 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
         Drive::Create { name } => {
             cx.ask(&Request::DriveCreate { name: name.clone() })?;
             if !cx.json {
-                println!(
+                out!(
                     "Drive '{}' is there. Mount it: kith mount --drive {}",
                     say::escaped(name),
                     say::escaped(name)
@@ -24,7 +31,7 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
                 for d in drives {
                     let at =
                         d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
-                    println!(
+                    out!(
                         "  {:16} {:8} {at}  ({})",
                         say::escaped(&d.name),
                         d.power,
@@ -35,14 +42,14 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
             other => Err(unexpected(other)),
         },
         Drive::Show { name, role } => {
-            match cx.ask(&Request::DriveShow { name: name.clone(), power: role_name(*role).into() })? {
+            match cx.ask(&Request::DriveShow { name: name.clone(), power: shown_role(*role).into() })? {
                 answer @ Line::Capability { .. } => cx.print(&answer, |a| {
                     if let Line::Capability { capability } = a {
                         eprintln!(
                             "Whoever has this has that power over '{}'. It cannot be taken back from a copy.",
                             say::escaped(name)
                         );
-                        println!("{capability}");
+                        out!("{capability}");
                     }
                 }),
                 other => Err(unexpected(other)),
@@ -53,7 +60,7 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
             match cx.ask(&Request::DriveOpen { capability: capability.trim().into(), name: name.clone() })? {
                 Line::Joined { drives, .. } => cx.print(&drives, |drives| {
                     drives.iter().for_each(|d| {
-                        println!(
+                        out!(
                             "Drive '{}' is there. Mount it: kith mount --drive {}",
                             say::escaped(d),
                             say::escaped(d)

@@ -28,9 +28,9 @@ pub fn friend(cx: &Context, args: &Friend) -> Outcome<()> {
         Friend::List => match cx.ask(&Request::Friends)? {
             Line::Friends { friends } => cx.print(&friends, |friends| {
                 if friends.is_empty() {
-                    println!("No friends yet. Invite one: kith invite NAME");
+                    out!("No friends yet. Invite one: kith invite NAME");
                 }
-                friends.iter().for_each(|f| println!("{}", line(f)));
+                friends.iter().for_each(|f| out!("{}", line(f)));
             }),
             other => Err(unexpected(other)),
         },

@@ -23,12 +23,12 @@ pub fn init(cx: &Context, args: &Init) -> Outcome<()> {
     };
     let made = setup::init(&cx.home, &new)?;
     cx.print(&made, |made| {
-        println!("'{}' is a node now, keys in {}.", say::escaped(&made.label), cx.home.state.display());
+        out!("'{}' is a node now, keys in {}.", say::escaped(&made.label), cx.home.state.display());
         if args.passphrase {
-            println!("The keys are sealed: without the passphrase nobody, you included, can use them.");
+            out!("The keys are sealed: without the passphrase nobody, you included, can use them.");
         } else {
-            println!("The keys are not sealed: whoever reads this disk has them (kith init --passphrase seals them).");
+            out!("The keys are not sealed: whoever reads this disk has them (kith init --passphrase seals them).");
         }
-        println!("Next: kith drive create NAME; kith invite FRIEND; or join one: kith join TICKET");
+        out!("Next: kith drive create NAME; kith invite FRIEND; or join one: kith join TICKET");
     })
 }

@@ -30,7 +30,7 @@ pub fn invite(cx: &Context, args: &Invite) -> Outcome<()> {
                 let time =
                     if hours > 0 { format!("{hours} h") } else { format!("{} min", args.valid.div_ceil(60)) };
                 eprintln!("Good once, for {time}. Give it to your guest over a channel you trust; there:");
-                println!("kith join {ticket}");
+                out!("kith join {ticket}");
             }
         }),
         other => Err(unexpected(other)),

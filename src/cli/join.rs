@@ -10,9 +10,9 @@ pub fn join(cx: &Context, args: &Join) -> Outcome<()> {
     match cx.ask(&Request::Join { ticket: ticket.trim().into(), grant: args.grant })? {
         answer @ Line::Joined { .. } => cx.print(&answer, |a| {
             if let Line::Joined { friend, drives } = a {
-                println!("You and {} are friends now.", say::escaped(friend));
+                out!("You and {} are friends now.", say::escaped(friend));
                 for drive in drives {
-                    println!(
+                    out!(
                         "Drive '{}' is yours to mount: kith mount --drive {}",
                         say::escaped(drive),
                         say::escaped(drive)

@@ -108,6 +108,8 @@ impl LocalGrid {
             read_only: false,
             allow_other: false,
             nonempty: false,
+            noatime: false,
+            noexec: false,
         };
         self.you.ask(&mount).map(|_| ())
     }

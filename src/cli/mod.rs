@@ -1,5 +1,8 @@
 //! The command line: one file per verb, each a thin client of the control socket.
 
+#[macro_use]
+mod out;
+
 mod args;
 #[cfg(feature = "mount")]
 mod bench;
@@ -40,11 +43,11 @@ impl Context {
         self.ask_with(request, |_| ())
     }
     fn ask_with(&self, request: &Request, progress: impl FnMut(&Progress)) -> Outcome<Line> {
-        client::ask(&self.home.socket(), request, progress)
+        client::ask(&self.home, request, progress)
     }
     /// Make sure a daemon runs, asking for the passphrase of a sealed keystore.
     fn ensure_daemon(&self) -> Outcome<()> {
-        if client::ask(&self.home.socket(), &Request::DriveList, |_| ()).is_ok() {
+        if client::ask(&self.home, &Request::DriveList, |_| ()).is_ok() {
             return Ok(());
         }
         if !self.home.config().exists() {
@@ -64,7 +67,7 @@ impl Context {
             let text = serde_json::to_string(value).map_err(|e| {
                 Trouble::new("the answer cannot be printed as JSON", e, "report this as a bug")
             })?;
-            println!("{text}");
+            out!("{text}");
         } else {
             people(value);
         }

@@ -5,7 +5,7 @@ use crate::cli::mount_kith::{self, exit};
 use crate::cli::{Context, say, unexpected};
 use crate::daemon::api::{Line, Outcome, Request, Trouble};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// `~/Kith`: below the home directory file managers show it in their sidebar.
@@ -15,25 +15,35 @@ pub fn default_dir() -> Outcome<PathBuf> {
     )
 }
 
-fn absolute(dir: PathBuf) -> Outcome<PathBuf> {
-    std::path::absolute(&dir)
-        .map_err(|e| Trouble::new(format!("{} is not a directory", dir.display()), e, "name another"))
+/// A path as the daemon knows it: whole, and without links on the way. The last part stays as
+/// it is, unless it is a link to a directory.
+pub fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let is_link = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
+    let real = match (path.parent(), path.file_name()) {
+        (Some(dir), Some(name)) if !(is_link && path.is_dir()) => dir.canonicalize().map(|d| d.join(name)),
+        _ => path.canonicalize(),
+    };
+    // What is not there yet is made by the daemon, and what cannot be looked at is for it to judge.
+    real.unwrap_or(path)
 }
 
 pub fn mount(cx: &Context, args: &Mount) -> Outcome<()> {
     cx.ensure_daemon()?;
-    let dir = args.dir.clone().map_or_else(default_dir, absolute)?;
+    let dir = args.dir.as_deref().map_or_else(default_dir, |d| Ok(resolved(d)))?;
     let request = Request::Mount {
         drive: args.drive.clone(),
         dir,
         read_only: args.read_only,
         allow_other: args.allow_other,
         nonempty: args.nonempty,
+        noatime: args.noatime,
+        noexec: args.noexec,
     };
     match cx.ask(&request)? {
         answer @ Line::Mounted { .. } => cx.print(&answer, |a| {
             if let Line::Mounted { dir, drive } = a {
-                println!("'{}' is mounted at {}", say::escaped(drive), dir.display());
+                out!("'{}' is mounted at {}", say::escaped(drive), dir.display());
             }
         }),
         other => Err(unexpected(other)),
@@ -41,9 +51,21 @@ pub fn mount(cx: &Context, args: &Mount) -> Outcome<()> {
 }
 
 pub fn unmount(cx: &Context, dir: Option<PathBuf>) -> Outcome<()> {
-    let dir = dir.map(absolute).transpose()?;
+    let dir = dir.map(|d| resolved(&d));
     match cx.ask(&Request::Unmount { dir })? {
-        Line::Done => Ok(()),
+        answer @ Line::Unmounted { .. } => cx.print(&answer, |a| {
+            let Line::Unmounted { dirs, busy } = a else { return };
+            if dirs.is_empty() {
+                out!("Nothing was mounted.");
+            }
+            for dir in dirs {
+                let at = say::escaped(&dir.to_string_lossy());
+                match busy.contains(dir) {
+                    true => out!("{at} is unmounted; programs that still have files open there keep them until they close them."),
+                    false => out!("{at} is unmounted."),
+                }
+            }
+        }),
         other => Err(unexpected(other)),
     }
 }

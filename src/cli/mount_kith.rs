@@ -49,17 +49,18 @@ pub enum Misuse {
     Flag(String),
     #[error("the mount option {0:?} is not known to kith (-s lets it pass)")]
     Option(String),
+    #[error("the mount option {0:?} is not possible: kith's mounts are always nosuid and nodev")]
+    Never(String),
     #[error("the drive's name {0:?} is not UTF-8")]
     Name(OsString),
 }
 
 /// Options about when to mount, for others to read.
-const FOR_OTHERS: [&str; 17] = [
-    "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group", "defaults", "rw",
-    "dev", "nodev", "suid", "nosuid", "exec", "async",
-];
-/// Options that say what is the case anyway, or change nothing here.
-const IDLE: [&str; 6] = ["atime", "relatime", "strictatime", "nodiratime", "silent", "default_permissions"];
+const FOR_OTHERS: [&str; 10] =
+    ["auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group", "defaults"];
+/// Options that say what is the case anyway.
+const IDLE: [&str; 7] =
+    ["nodev", "nosuid", "async", "relatime", "nodiratime", "silent", "default_permissions"];
 
 /// Parses the words after the program's name.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Misuse> {
@@ -120,26 +121,27 @@ fn apply(request: &mut Request, option: &str, sloppy: bool) -> Result<(), Misuse
     match option.split_once('=') {
         Some(("user" | "uid", who)) => request.user = Some(who.into()),
         Some(("config", dir)) => request.config = Some(dir.into()),
-        None if option == "ro" => request.read_only = true,
+        None if option == "ro" || option == "rw" => request.read_only = option == "ro",
         None if option == "allow_other" => request.allow_other = true,
-        None if option == "noatime" => request.no_atime = true,
-        None if option == "noexec" => request.no_exec = true,
+        None if option == "noatime" || option == "atime" => request.no_atime = option == "noatime",
+        None if option == "noexec" || option == "exec" => request.no_exec = option == "noexec",
         None if option == "nonempty" => request.over_non_empty = true,
         None if FOR_OTHERS.contains(&option) || IDLE.contains(&option) => {}
         _ if option.starts_with("x-") || option.starts_with("X-") || option.starts_with("comment=") => {}
+        // Not even sloppily: whoever asks for these relies on them.
+        None if option == "suid" || option == "dev" => return Err(Misuse::Never(option.into())),
         _ if sloppy => {}
         _ => return Err(Misuse::Option(option.into())),
     }
     Ok(())
 }
 
-/// The `kith mount` that does it. As another user if `user=` says so: then with that user's
-/// home and runtime directory, as his own shell would have them.
+/// The `kith mount` that does it. As another user if `user=` says so. mount(8) calls its
+/// helpers with no environment at all, so the home and the runtime directory are looked up,
+/// as the user's own shell would have them.
 pub fn command(request: &Request, kith: &Path) -> Result<Command, String> {
-    let mut command = match &request.user {
-        None => Command::new(kith),
-        Some(user) => as_user(user, kith)?,
-    };
+    let own = rustix::process::geteuid().as_raw().to_string();
+    let mut command = as_user(request.user.as_deref().unwrap_or(&own), &own, kith)?;
     if let Some(home) = &request.config {
         command.arg("--home").arg(home);
     }
@@ -148,6 +150,8 @@ pub fn command(request: &Request, kith: &Path) -> Result<Command, String> {
         (request.read_only, "--read-only"),
         (request.allow_other, "--allow-other"),
         (request.over_non_empty, "--nonempty"),
+        (request.no_atime, "--noatime"),
+        (request.no_exec, "--noexec"),
     ] {
         if on {
             command.arg(flag);
@@ -157,19 +161,37 @@ pub fn command(request: &Request, kith: &Path) -> Result<Command, String> {
     Ok(command)
 }
 
-fn as_user(user: &str, kith: &Path) -> Result<Command, String> {
-    let output = Command::new("getent").args(["passwd", "--", user]).output().map_err(|e| e.to_string())?;
+/// Where programs are looked for when nobody says.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+fn as_user(user: &str, own: &str, kith: &Path) -> Result<Command, String> {
+    let output = Command::new("getent")
+        .args(["passwd", "--", user])
+        .env("PATH", PATH)
+        .output()
+        .map_err(|e| format!("getent: {e}"))?;
     let line = String::from_utf8_lossy(&output.stdout);
     // name:password:uid:gid:comment:home:shell
     let fields: Vec<&str> = line.trim().split(':').collect();
     let [name, _, uid, _, _, home, ..] = fields[..] else {
-        return Err(format!("there is no user {user:?}"));
+        // A container's user without a name has to be content with what is set.
+        return if user == own { Ok(Command::new(kith)) } else { Err(format!("there is no user {user:?}")) };
     };
-    let mut command = Command::new("runuser");
-    command.args(["-u", name, "--"]).arg(kith);
-    command.env("HOME", home).env("XDG_RUNTIME_DIR", format!("/run/user/{uid}"));
-    for other in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
-        command.env_remove(other);
+    let mut command = if uid == own {
+        Command::new(kith)
+    } else {
+        let mut other = Command::new("runuser");
+        other.args(["-u", name, "--"]).arg(kith);
+        other
+    };
+    command.env("PATH", PATH).env("HOME", home).env("USER", name);
+    for elsewhere in ["KITH_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
+        command.env_remove(elsewhere);
+    }
+    // Made by a login; where there was none the daemon has its socket beside its state.
+    let runtime = Path::new("/run/user").join(uid);
+    if runtime.is_dir() {
+        command.env("XDG_RUNTIME_DIR", runtime);
     }
     Ok(command)
 }
@@ -216,6 +238,16 @@ mod tests {
         assert_eq!(words("a /b -o ro,zap"), Err(Misuse::Option("zap".into())));
         assert_eq!(words("a /b -o rw=1"), Err(Misuse::Option("rw=1".into())));
         assert!(words("a /b -s -o ro,zap").is_ok());
+        for never in ["suid", "dev"] {
+            assert_eq!(words(&format!("a /b -s -o {never}")), Err(Misuse::Never(never.into())));
+        }
+        assert_eq!(words("a /b -o strictatime"), Err(Misuse::Option("strictatime".into())));
+    }
+
+    #[test]
+    fn the_last_of_two_opposites_counts() {
+        let asked = words("a /b -o ro,noexec,noatime,rw,exec,atime").expect("good words");
+        assert!(!asked.read_only && !asked.no_exec && !asked.no_atime);
     }
 
     #[test]
@@ -224,12 +256,14 @@ mod tests {
             let command = command(&words(line).expect("good words"), Path::new("/usr/bin/kith"))?;
             Ok::<_, String>(format!("{command:?}").replace('"', ""))
         };
-        assert_eq!(said("family /srv/k"), Ok("/usr/bin/kith mount --drive family -- /srv/k".into()));
-        let root = said("family /srv/k -o ro,user=root").expect("root is there");
-        assert!(
-            root.ends_with("runuser -u root -- /usr/bin/kith mount --drive family --read-only -- /srv/k")
-        );
-        assert!(root.contains("HOME=/root"), "{root}");
+        let own = said("family /srv/k").expect("myself");
+        assert!(own.ends_with(" /usr/bin/kith mount --drive family -- /srv/k"), "{own}");
+        assert!(own.contains("HOME=/") && !own.contains("runuser"), "{own}");
+        let other = said("family /srv/k -o ro,noexec,noatime,user=games").expect("games is there");
+        let end =
+            "runuser -u games -- /usr/bin/kith mount --drive family --read-only --noatime --noexec -- /srv/k";
+        assert!(other.ends_with(end), "{other}");
+        assert!(other.contains("HOME=/usr/games"), "{other}");
         assert!(said("family /srv/k -o user=nobody-of-that-name").is_err());
     }
 

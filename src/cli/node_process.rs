@@ -96,7 +96,7 @@ impl NodeProcess {
 
     /// Ask this node something.
     pub fn ask(&self, request: &Request) -> Outcome<Line> {
-        client::ask(&self.home.socket(), request, |_| ())
+        client::ask(&self.home, request, |_| ())
     }
 
     /// End it in order: unmount, sync, stop; killed by its pid when it does not.
@@ -119,7 +119,7 @@ impl NodeProcess {
 fn wait_answer(home: &Home, mut ended: impl FnMut() -> Option<String>) -> Outcome<()> {
     let deadline = Instant::now() + START_MAX;
     loop {
-        match client::ask(&home.socket(), &Request::DriveList, |_| ()) {
+        match client::ask(home, &Request::DriveList, |_| ()) {
             Ok(_) => return Ok(()),
             Err(t) if t.exit != Exit::NoDaemon => return Err(t),
             Err(_) => {}
@@ -151,7 +151,7 @@ fn last_words(home: &Home) -> String {
 /// Make sure a daemon runs for `home`, starting one in the background where there is none.
 /// `passphrase`: of a sealed keystore.
 pub fn ensure(option: Option<&Path>, home: &Home, passphrase: Option<&str>) -> Outcome<()> {
-    match client::ask(&home.socket(), &Request::DriveList, |_| ()) {
+    match client::ask(home, &Request::DriveList, |_| ()) {
         Err(t) if t.exit == Exit::NoDaemon => {}
         other => return other.map(|_| ()),
     }
@@ -159,7 +159,7 @@ pub fn ensure(option: Option<&Path>, home: &Home, passphrase: Option<&str>) -> O
     if let Some(dir) = option {
         command.arg("--home").arg(dir);
     }
-    command.arg("daemon").process_group(0).stdout(Stdio::null()).stderr(log_file(home)?);
+    command.args(["daemon", "--background"]).stdout(Stdio::null()).stderr(log_file(home)?);
     match passphrase {
         Some(_) => command.arg("--passphrase-stdin").stdin(Stdio::piped()),
         None => command.stdin(Stdio::null()),

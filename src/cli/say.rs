@@ -79,6 +79,15 @@ pub fn parse_seconds(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| format!("'{text}' is too long"))
 }
 
+/// How long a ticket is good: from a minute to thirty days.
+pub fn parse_validity(text: &str) -> Result<u64, String> {
+    let seconds = parse_seconds(text)?;
+    match seconds {
+        60..=2_592_000 => Ok(seconds),
+        _ => Err(format!("'{text}' is not between 1m and 30d")),
+    }
+}
+
 /// Seconds ago, for people.
 pub fn ago(seconds: u64) -> String {
     match seconds {
@@ -173,6 +182,8 @@ mod tests {
     fn times_have_units() {
         assert_eq!(parse_seconds("90"), Ok(90));
         assert_eq!(parse_seconds("2h"), Ok(7200));
+        assert_eq!(parse_validity("30d"), Ok(2_592_000));
+        assert!(parse_validity("31d").is_err() && parse_validity("0").is_err());
         assert!(parse_seconds("soon").is_err());
         assert!(parse_seconds("99999999999999999999d").is_err());
     }

@@ -1,59 +1,46 @@
 //! `kith status`: one line per friend, one per drive; of a path, where it stands.
 
+use crate::cli::mount::resolved;
 use crate::cli::{Context, friend, say, unexpected};
-use crate::daemon::api::{Line, Outcome, PathReport, Report, Request, Trouble};
+use crate::daemon::api::{Line, Outcome, PathReport, Report, Request};
 use std::path::PathBuf;
 use std::time::Duration;
 
 fn people(r: &Report) {
-    println!(
+    out!(
         "{} lends {} ({} used), {} friends",
         say::escaped(&r.name),
         say::size(r.lends),
         say::size(r.lent_used),
         r.friends.len()
     );
-    r.friends.iter().for_each(|f| println!("{}", friend::line(f)));
+    r.friends.iter().for_each(|f| out!("{}", friend::line(f)));
     for d in &r.drives {
         let at = d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
-        println!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
-        println!(
-            "  any {} of {} shares restore a file; once safe, any {} homes may vanish",
-            d.k, d.n, d.margin
-        );
+        out!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
+        out!("  any {} of {} shares restore a file; once safe, any {} homes may vanish", d.k, d.n, d.margin);
         if d.waiting_files > 0 {
-            println!("  {} files ({}) not yet safe", d.waiting_files, say::size(d.waiting_bytes));
+            out!("  {} files ({}) not yet safe", d.waiting_files, say::size(d.waiting_bytes));
         }
-        d.problems.iter().for_each(|p| println!("  ! {}", say::escaped(p)));
+        d.problems.iter().for_each(|p| out!("  ! {}", say::escaped(p)));
     }
     if r.drives.is_empty() {
-        println!("No drive yet. Make one: kith drive create NAME");
+        out!("No drive yet. Make one: kith drive create NAME");
     }
     if r.friends.is_empty() {
-        println!("Alone: nothing is safe yet. Invite friends: kith invite NAME");
+        out!("Alone: nothing is safe yet. Invite friends: kith invite NAME");
     }
 }
 
 fn path_people(p: &PathReport) {
-    println!(
-        "{}: {}, {}",
-        say::escaped(&p.path.to_string_lossy()),
-        say::size(p.size),
-        say::escaped(&p.state)
-    );
+    out!("{}: {}, {}", say::escaped(&p.path.to_string_lossy()), say::size(p.size), say::escaped(&p.state));
     if !p.holders.is_empty() {
-        println!("  held by {}", say::escaped(&p.holders.join(", ")));
+        out!("  held by {}", say::escaped(&p.holders.join(", ")));
     }
 }
 
 pub fn status(cx: &Context, path: Option<PathBuf>, watch: bool) -> Outcome<()> {
-    let path = path
-        .map(|p| {
-            std::path::absolute(&p).map_err(|e| {
-                Trouble::new(format!("no status of {}", p.display()), e, "give a path inside a mount")
-            })
-        })
-        .transpose()?;
+    let path = path.map(|p| resolved(&p));
     loop {
         match cx.ask(&Request::Status { path: path.clone() })? {
             Line::Status(report) => cx.print(&*report, people)?,

@@ -1,19 +1,12 @@
 //! `kith sync [PATH]`: wait until safe; exit code 4 while not.
 
 use crate::cli::args::Sync;
+use crate::cli::mount::resolved;
 use crate::cli::{Context, say, unexpected};
-use crate::daemon::api::{Line, Outcome, Request, Trouble};
+use crate::daemon::api::{Line, Outcome, Request};
 
 pub fn sync(cx: &Context, args: &Sync) -> Outcome<()> {
-    let path = args
-        .path
-        .as_ref()
-        .map(|p| {
-            std::path::absolute(p).map_err(|e| {
-                Trouble::new(format!("cannot sync {}", p.display()), e, "give a path inside a mount")
-            })
-        })
-        .transpose()?;
+    let path = args.path.as_deref().map(resolved);
     let mut bar = say::Bar::new();
     let request = Request::Sync { path, timeout_s: args.timeout, until: args.until.into() };
     let answer = cx.ask_with(&request, |p| bar.show(p));
@@ -21,7 +14,7 @@ pub fn sync(cx: &Context, args: &Sync) -> Outcome<()> {
     match answer? {
         answer @ Line::Synced { .. } => cx.print(&answer, |a| {
             if let Line::Synced { state, files, bytes } = a {
-                println!("{files} files, {}: {}", say::size(*bytes), say::escaped(state));
+                out!("{files} files, {}: {}", say::size(*bytes), say::escaped(state));
             }
         }),
         other => Err(unexpected(other)),

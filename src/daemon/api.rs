@@ -99,6 +99,10 @@ pub enum Request {
         read_only: bool,
         allow_other: bool,
         nonempty: bool,
+        #[serde(default)]
+        noatime: bool,
+        #[serde(default)]
+        noexec: bool,
     },
     Unmount {
         dir: Option<PathBuf>,
@@ -120,15 +124,40 @@ pub enum Line {
     Progress(Progress),
     Failed(Trouble),
     Done,
-    Ticket { ticket: String, expires_ms: u64 },
-    Joined { friend: String, drives: Vec<String> },
-    Friends { friends: Vec<FriendStatus> },
-    Drives { drives: Vec<DriveLine> },
-    Capability { capability: String },
-    Mounted { dir: PathBuf, drive: String },
+    Ticket {
+        ticket: String,
+        expires_ms: u64,
+    },
+    Joined {
+        friend: String,
+        drives: Vec<String>,
+    },
+    Friends {
+        friends: Vec<FriendStatus>,
+    },
+    Drives {
+        drives: Vec<DriveLine>,
+    },
+    Capability {
+        capability: String,
+    },
+    Mounted {
+        dir: PathBuf,
+        drive: String,
+    },
+    /// `busy`: of these, the ones that programs still use. They are off their directory, and
+    /// end for those programs when they close what they have open.
+    Unmounted {
+        dirs: Vec<PathBuf>,
+        busy: Vec<PathBuf>,
+    },
     Status(Box<Report>),
     Path(PathReport),
-    Synced { state: String, files: u64, bytes: u64 },
+    Synced {
+        state: String,
+        files: u64,
+        bytes: u64,
+    },
 }
 
 /// How far a long request is.

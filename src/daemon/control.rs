@@ -2,6 +2,7 @@
 
 use super::api::{Line, Outcome, Progress, Request, Trouble};
 use super::home::Home;
+use super::socket;
 use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::pin::Pin;
@@ -34,7 +35,7 @@ pub fn bind(home: &Home) -> Outcome<UnixListener> {
         Trouble::new(
             format!("cannot listen on {}", path.display()),
             e,
-            "check the directory's owner, or use a shorter --home",
+            "check the directory's owner and room",
         )
     };
     std::fs::create_dir_all(&home.runtime).map_err(trouble)?;
@@ -43,9 +44,10 @@ pub fn bind(home: &Home) -> Outcome<UnixListener> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(trouble(e)),
         _ => {}
     }
-    let listener = UnixListener::bind(&path).map_err(trouble)?;
+    let listener = socket::bind(&path).map_err(trouble)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(trouble)?;
-    Ok(listener)
+    listener.set_nonblocking(true).map_err(trouble)?;
+    UnixListener::from_std(listener).map_err(trouble)
 }
 
 /// Serve until the task is dropped.

@@ -15,5 +15,6 @@ pub mod run;
 mod runner;
 mod service;
 pub mod setup;
+pub mod socket;
 
 pub use keyring::Keyring;

@@ -16,6 +16,17 @@ use std::time::Duration;
 const UNMOUNT_WAIT: Duration = Duration::from_secs(5);
 /// How long a mount may take to answer the watchdog.
 const PROBE: Duration = Duration::from_secs(10);
+/// How often an unmount looks whether a probe has ended.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What an unmount did.
+#[derive(Default)]
+pub struct Unmounted {
+    /// Off their directories.
+    pub dirs: Vec<PathBuf>,
+    /// Of these, the ones that programs still use.
+    pub busy: Vec<PathBuf>,
+}
 
 struct Mounted {
     drive: DriveId,
@@ -67,8 +78,10 @@ impl Mounts {
             .await
             .map_err(|e| Trouble::new(format!("cannot mount at {}", dir.display()), e, "see the log"))?
             .map_err(|e| trouble(dir, &e))?;
+        // Without links, as the kernel names it: that is how it will be asked for.
+        let real = handle.dir().to_path_buf();
         let mounted = Mounted { drive: id, name: name.into(), handle: Arc::new(handle) };
-        self.inside.lock().insert(dir.to_path_buf(), mounted);
+        self.inside.lock().insert(real, mounted);
         Ok(())
     }
 
@@ -84,8 +97,8 @@ impl Mounts {
         Some((mounted.drive, path.strip_prefix(dir).ok()?.to_path_buf()))
     }
 
-    /// Unmount one directory, or all.
-    pub async fn unmount(&self, dir: Option<&Path>) -> Outcome<()> {
+    /// Unmount one directory, or all. Of several, one that fails does not keep the others.
+    pub async fn unmount(&self, dir: Option<&Path>) -> Outcome<Unmounted> {
         let taken: Vec<(PathBuf, Mounted)> = {
             let mut inside = self.inside.lock();
             match dir {
@@ -102,22 +115,45 @@ impl Mounts {
                 },
             }
         };
+        let mut done = Unmounted::default();
         let mut result = Ok(());
         for (dir, mounted) in taken {
-            let Ok(handle) = Arc::try_unwrap(mounted.handle) else { continue };
-            let done = tokio::task::spawn_blocking(move || handle.unmount(UNMOUNT_WAIT)).await;
-            let failed = match done {
-                Ok(Ok(_)) => continue,
-                Ok(Err(e)) => e.to_string(),
-                Err(e) => e.to_string(),
-            };
-            result = Err(Trouble::new(
-                format!("{} is not unmounted", dir.display()),
-                failed,
-                "close the programs that use it",
-            ));
+            match self.take_off(dir.clone(), mounted).await {
+                Ok(clean) => {
+                    done.busy.extend((!clean).then(|| dir.clone()));
+                    done.dirs.push(dir);
+                }
+                Err((why, fix)) => {
+                    result = Err(Trouble::new(format!("{} is not unmounted", dir.display()), why, fix));
+                }
+            }
         }
-        result
+        result.map(|()| done)
+    }
+
+    /// True if nothing used it any more.
+    async fn take_off(&self, dir: PathBuf, mut mounted: Mounted) -> Result<bool, (String, &'static str)> {
+        // A probe of the watchdog holds the handle for as long as it waits for its answer.
+        let end = tokio::time::Instant::now() + PROBE + UNMOUNT_WAIT;
+        let handle = loop {
+            match Arc::try_unwrap(mounted.handle) {
+                Ok(handle) => break handle,
+                Err(shared) if tokio::time::Instant::now() < end => {
+                    mounted.handle = shared;
+                    tokio::time::sleep(POLL).await;
+                }
+                Err(shared) => {
+                    mounted.handle = shared;
+                    self.inside.lock().insert(dir, mounted);
+                    return Err(("it is being asked whether it still answers".into(), "try again"));
+                }
+            }
+        };
+        match tokio::task::spawn_blocking(move || handle.unmount(UNMOUNT_WAIT)).await {
+            Ok(Ok(clean)) => Ok(clean),
+            Ok(Err(e)) => Err((e.to_string(), "close the programs that use it")),
+            Err(e) => Err((e.to_string(), "see the log; then: fusermount3 -uz DIR")),
+        }
     }
 
     /// Forget mounts that somebody else ended (`fusermount3 -u`, the file manager's eject).
@@ -125,15 +161,24 @@ impl Mounts {
         self.inside.lock().retain(|_, m| !m.handle.has_ended());
     }
 
-    /// Whether every mount answers: what the watchdog is fed from.
-    pub async fn alive(&self) -> bool {
-        let handles: Vec<Arc<MountHandle>> = self.inside.lock().values().map(|m| m.handle.clone()).collect();
-        for handle in handles {
-            match tokio::task::spawn_blocking(move || handle.probe(PROBE)).await {
-                Ok(true) => {}
-                _ => return false,
+    /// The mounts that do not answer; the watchdog is fed while there are none.
+    pub async fn silent(&self) -> Vec<PathBuf> {
+        let asked: Vec<_> = self
+            .inside
+            .lock()
+            .iter()
+            .map(|(dir, m)| {
+                let handle = m.handle.clone();
+                let answers = move || handle.probe(PROBE) || handle.has_ended();
+                (dir.clone(), tokio::task::spawn_blocking(answers))
+            })
+            .collect();
+        let mut silent = Vec::new();
+        for (dir, answer) in asked {
+            if !matches!(answer.await, Ok(true)) {
+                silent.push(dir);
             }
         }
-        true
+        silent
     }
 }

@@ -12,8 +12,17 @@ pub struct MountOptions {
     pub read_only: bool,
     pub allow_other: bool,
     pub over_non_empty: bool,
+    pub no_atime: bool,
+    pub no_exec: bool,
     /// There are no other options here; keeps the two builds' callers alike.
     pub threads: usize,
+}
+
+/// What an unmount did.
+#[derive(Default)]
+pub struct Unmounted {
+    pub dirs: Vec<PathBuf>,
+    pub busy: Vec<PathBuf>,
 }
 
 /// No mounts.
@@ -34,11 +43,11 @@ impl Mounts {
     pub fn find(&self, _: &Path) -> Option<(DriveId, PathBuf)> {
         None
     }
-    pub async fn unmount(&self, _: Option<&Path>) -> Outcome<()> {
-        Ok(())
+    pub async fn unmount(&self, _: Option<&Path>) -> Outcome<Unmounted> {
+        Ok(Unmounted::default())
     }
     pub fn sweep(&self) {}
-    pub async fn alive(&self) -> bool {
-        true
+    pub async fn silent(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 }

@@ -6,10 +6,12 @@ use super::control;
 use super::home::Home;
 use super::keyring::Keyring;
 use super::node::{Node, NodeSetup};
-use super::notify::notify;
+use super::notify::{notify, watchdog};
 use super::runner::Runner;
 use super::setup::real_world;
 use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,9 +25,11 @@ pub struct RunOptions {
     /// End when standard input ends.
     pub until_eof: bool,
     pub passphrase: Option<String>,
+    /// Leave the terminal and the directory it was started from.
+    pub background: bool,
 }
 
-/// Between two looks at the mounts; the watchdog is fed as often.
+/// Between two looks at the mounts. The watchdog is fed as often, oftener if it asks for that.
 const PULSE: Duration = Duration::from_secs(15);
 
 /// One daemon per home: the lock is held until the process ends, however it ends.
@@ -36,7 +40,7 @@ fn lock(home: &Home) -> Outcome<File> {
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)
     };
     let file = open().map_err(|e| {
-        Trouble::new(format!("cannot open {}", path.display()), e, "check the directory's owner")
+        Trouble::new(format!("cannot open {}", path.display()), e, "check the directory's owner and room")
     })?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
         Trouble::new(
@@ -45,6 +49,9 @@ fn lock(home: &Home) -> Outcome<File> {
             "use that one, or stop it: kith stop",
         )
     })?;
+    // For those who look for the socket elsewhere.
+    let note = file.set_len(0).and_then(|()| (&file).write_all(home.socket().as_os_str().as_bytes()));
+    note.map_err(|e| Trouble::new(format!("cannot write {}", path.display()), e, "make room on the disk"))?;
     Ok(file)
 }
 
@@ -63,6 +70,14 @@ fn start_log() {
 /// Run the node until it is told to end.
 pub fn run(home: &Home, options: RunOptions) -> Outcome<()> {
     start_log();
+    if options.background {
+        // Neither a closed terminal nor a Ctrl-C in it is for this process, and it keeps no disk
+        // from being unmounted. Where that is refused it runs all the same.
+        let left = rustix::process::setsid().map(|_| ()).and_then(|()| rustix::process::chdir("/"));
+        if let Err(e) = left {
+            tracing::warn!("still at the terminal: {e}");
+        }
+    }
     // Keys must not end in a core file; where the kernel refuses, the daemon still runs.
     if let Err(e) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
         tracing::warn!("core files stay possible: {e}");
@@ -99,7 +114,9 @@ async fn serve(home: &Home, config: Config, options: RunOptions) -> Outcome<()> 
     }
     if result.is_ok() {
         tell("READY=1");
+        let pulse = tokio::spawn(pulse(runner.clone()));
         result = until_told(&runner, options.until_eof).await;
+        pulse.abort();
     }
     tell("STOPPING=1");
     serving.abort();
@@ -107,12 +124,32 @@ async fn serve(home: &Home, config: Config, options: RunOptions) -> Outcome<()> 
     node.close().await;
     // The socket may be gone already; the lock tells the truth.
     let _ = std::fs::remove_file(home.socket());
-    result.and(unmounted)
+    for dir in unmounted.iter().flat_map(|u| &u.busy) {
+        tracing::warn!("{} was still in use and is detached", dir.display());
+    }
+    result.and(unmounted.map(|_| ()))
 }
 
 fn tell(state: &str) {
     if let Err(e) = notify(state) {
         tracing::debug!("systemd was not told {state}: {e}");
+    }
+}
+
+/// Looks at the mounts and feeds the watchdog while all of them answer.
+async fn pulse(runner: Arc<Runner>) {
+    let mut pulse = tokio::time::interval(watchdog().map_or(PULSE, |w| PULSE.min(w / 2)));
+    loop {
+        pulse.tick().await;
+        runner.mounts.sweep();
+        let silent = runner.mounts.silent().await;
+        for dir in &silent {
+            tracing::error!("the mount at {} does not answer", dir.display());
+        }
+        if silent.is_empty() {
+            tell("WATCHDOG=1");
+            tell(&format!("STATUS={}", runner.one_line().await));
+        }
     }
 }
 
@@ -122,7 +159,7 @@ async fn until_told(runner: &Arc<Runner>, until_eof: bool) -> Outcome<()> {
     let trouble = |e| Trouble::new("cannot listen for signals", e, "try again").exit(Exit::Failed);
     let mut term = signal(SignalKind::terminate()).map_err(trouble)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-    let mut pulse = tokio::time::interval(PULSE);
+    let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
     let mut eof = std::pin::pin!(async {
         if !until_eof {
             std::future::pending::<()>().await;
@@ -134,17 +171,10 @@ async fn until_told(runner: &Arc<Runner>, until_eof: bool) -> Outcome<()> {
         tokio::select! { biased;
             _ = term.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+            // The terminal was closed. A daemon in the background has none and hears nothing.
+            _ = hangup.recv() => return Ok(()),
             () = &mut eof => return Ok(()),
             () = runner.stopped() => return Ok(()),
-            _ = pulse.tick() => {
-                runner.mounts.sweep();
-                if runner.mounts.alive().await {
-                    tell("WATCHDOG=1");
-                    tell(&format!("STATUS={}", runner.one_line().await));
-                } else {
-                    tracing::error!("a mount does not answer");
-                }
-            }
         }
     }
 }

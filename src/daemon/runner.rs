@@ -4,7 +4,7 @@ use super::api::{
     DriveReport, Exit, Line, Outcome, PathReport, Progress, Report, Request, SCHEMA, Trouble, Until,
 };
 use super::control::{Control, ProgressSender};
-use super::mounts::{MountOptions, Mounts};
+use super::mounts::{MountOptions, Mounts, Unmounted};
 use super::node::{Node, NodeDrive};
 use crate::drive::{Files, ROOT_INO, WaitOutcome};
 use crate::grid::Level;
@@ -77,19 +77,25 @@ impl Runner {
             Request::DriveList => Ok(Line::Drives { drives: self.drive_lines() }),
             Request::DriveShow { name, power } => node.capability(&name, &power).await,
             Request::DriveOpen { capability, name } => node.open_capability(&capability, name).await,
-            Request::Mount { drive, dir, read_only, allow_other, nonempty } => {
+            Request::Mount { drive, dir, read_only, allow_other, nonempty, noatime, noexec } => {
                 let drive = node.find_drive(drive.as_deref())?;
                 let options = MountOptions {
                     read_only,
                     allow_other,
                     over_non_empty: nonempty,
+                    no_atime: noatime,
+                    no_exec: noexec,
                     ..MountOptions::default()
                 };
                 self.mounts.sweep();
                 self.mounts.mount(drive.drive.clone(), &drive.name, &dir, options).await?;
                 Ok(Line::Mounted { dir, drive: drive.name })
             }
-            Request::Unmount { dir } => self.mounts.unmount(dir.as_deref()).await.map(|()| Line::Done),
+            Request::Unmount { dir } => {
+                self.mounts.sweep();
+                let Unmounted { dirs, busy } = self.mounts.unmount(dir.as_deref()).await?;
+                Ok(Line::Unmounted { dirs, busy })
+            }
             Request::Sync { path, timeout_s, until } => self.sync(path, timeout_s, until, progress).await,
             Request::DropCaches => {
                 for d in node.drives() {

@@ -90,7 +90,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         self.guarded("getattr", || match self.files.getattr(ino.0) {
-            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr)),
+            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &self.shared.owner)),
             Err(e) => reply.error(logged(&e)),
         });
     }
@@ -121,7 +121,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
                 return self.start_truncate(ino.0, size, set, caller, reply);
             }
             match self.files.setattr(ino.0, set, caller) {
-                Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr)),
+                Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &self.shared.owner)),
                 Err(e) => reply.error(logged(&e)),
             }
         });
@@ -236,7 +236,13 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
                 Ok((attr, handle)) => {
                     self.shared.open.opened(attr.ino, self.files.content_epoch(attr.ino));
                     let flags = FopenFlags::FOPEN_KEEP_CACHE;
-                    reply.created(&KEPT_FOR, &file_attr(&attr), GENERATION, FileHandle(handle.0), flags);
+                    reply.created(
+                        &KEPT_FOR,
+                        &file_attr(&attr, &self.shared.owner),
+                        GENERATION,
+                        FileHandle(handle.0),
+                        flags,
+                    );
                 }
                 // The kernel thought the name was free, and it came from elsewhere meanwhile.
                 // Without O_EXCL that is no error: ESTALE makes the kernel look again.
@@ -343,7 +349,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         self.guarded("readdirplus", || {
             let mut shown = Vec::new();
             let listed = self.list(ino.0, offset, |cursor, name, attr| {
-                let attrs = file_attr(attr);
+                let attrs = file_attr(attr, &self.shared.owner);
                 let full =
                     reply.add(attrs.ino, cursor, OsStr::from_bytes(name), &KEPT_FOR, &attrs, GENERATION);
                 if !full && name != b"." && name != b".." {

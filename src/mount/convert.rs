@@ -51,7 +51,44 @@ pub(super) fn file_type(kind: FileKind) -> FileType {
     }
 }
 
-pub(super) fn file_attr(attr: &Attr) -> FileAttr {
+/// Whose the files of a mount are. Numbers of users mean nothing on another machine: in the
+/// mount of an ordinary user everything is that user's, whoever made it and wherever, and the
+/// group is what is stored if the user is in it. Root's mount shows what is stored.
+#[derive(Debug)]
+pub(super) enum Owner {
+    AsStored,
+    One { uid: u32, gid: u32, groups: Vec<u32> },
+}
+
+impl Default for Owner {
+    /// By the user of this process.
+    fn default() -> Owner {
+        let user = rustix::process::geteuid();
+        if user.is_root() {
+            return Owner::AsStored;
+        }
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        Owner::One {
+            uid: user.as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: groups.into_iter().map(|g| g.as_raw()).collect(),
+        }
+    }
+}
+
+impl Owner {
+    fn ids(&self, attr: &Attr) -> (u32, u32) {
+        match self {
+            Owner::AsStored => (attr.uid, attr.gid),
+            Owner::One { uid, gid, groups } => {
+                (*uid, if groups.contains(&attr.gid) { attr.gid } else { *gid })
+            }
+        }
+    }
+}
+
+pub(super) fn file_attr(attr: &Attr, owner: &Owner) -> FileAttr {
+    let (uid, gid) = owner.ids(attr);
     FileAttr {
         ino: INodeNo(attr.ino),
         size: attr.size,
@@ -63,8 +100,8 @@ pub(super) fn file_attr(attr: &Attr) -> FileAttr {
         kind: file_type(attr.kind),
         perm: attr.mode & 0o7777,
         nlink: attr.nlink,
-        uid: attr.uid,
-        gid: attr.gid,
+        uid,
+        gid,
         // The kernel's own 32-bit encoding of a device, both ways.
         rdev: attr.rdev as u32,
         blksize: BLOCK_SIZE,

@@ -102,9 +102,10 @@ impl<F: Files> FuseAdapter<F> {
 
     pub(super) fn start_truncate(&self, ino: Ino, size: u64, set: SetAttr, caller: Caller, reply: ReplyAttr) {
         let files = self.files.clone();
+        let shared = self.shared.clone();
         let work = async move { files.truncate(ino, size, set, caller).await };
-        self.start(answer(work, WRITE_DEADLINE, Late::Finish, |cut| match cut {
-            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr)),
+        self.start(answer(work, WRITE_DEADLINE, Late::Finish, move |cut| match cut {
+            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &shared.owner)),
             Err(e) => reply.error(logged(&e)),
         }));
     }

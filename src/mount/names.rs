@@ -10,7 +10,7 @@ use fuser::ReplyEntry;
 impl<F: Files> FuseAdapter<F> {
     pub(super) fn entry(&self, reply: ReplyEntry, outcome: Result<Attr>) {
         match outcome {
-            Ok(attr) => reply.entry(&KEPT_FOR, &file_attr(&attr), GENERATION),
+            Ok(attr) => reply.entry(&KEPT_FOR, &file_attr(&attr, &self.shared.owner), GENERATION),
             Err(e) => reply.error(logged(&e)),
         }
     }

@@ -1,5 +1,6 @@
 //! What the loop, the tasks, the invalidation thread and the handle of a mount share.
 
+use super::convert::Owner;
 use super::in_flight::InFlight;
 use super::open_files::OpenFiles;
 use super::pool::Pool;
@@ -12,6 +13,7 @@ pub(super) struct Shared {
     pub(super) flight: InFlight,
     pub(super) open: OpenFiles,
     pub(super) pool: Arc<Pool>,
+    pub(super) owner: Owner,
     ended: watch::Sender<bool>,
 }
 
@@ -22,6 +24,7 @@ impl Default for Shared {
             flight: InFlight::default(),
             open: OpenFiles::default(),
             pool: Arc::default(),
+            owner: Owner::default(),
             ended: watch::Sender::new(false),
         }
     }

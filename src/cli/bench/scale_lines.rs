@@ -44,6 +44,8 @@ pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
         read_only: false,
         allow_other: false,
         nonempty: false,
+        noatime: false,
+        noexec: false,
     })?;
     let listed = std::fs::read_dir(&dir).map_err(|e| failed(&dir, e))?.count();
     row(Row::new(
