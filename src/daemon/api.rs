@@ -186,6 +186,29 @@ pub struct FriendStatus {
     pub we_hold: u64,
     /// Trouble with this friend, in words (wrong bytes served, full, refused).
     pub trouble: Option<String>,
+    /// What it said last, signed, of what it keeps for us.
+    #[serde(default)]
+    pub statement: Option<Stated>,
+    /// What it announced that it will let go of; the day (since 1970) until which it is away.
+    #[serde(default)]
+    pub notice: Option<String>,
+    #[serde(default)]
+    pub away_until: Option<u32>,
+}
+
+/// A friend's signed statement. Its counters only rise.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stated {
+    /// UTC day, as 2026-11-24, and the statement's number.
+    pub day: String,
+    pub number: u64,
+    /// Bytes we may use there, and use; shares it leases to us.
+    pub limit: u64,
+    pub used: u64,
+    pub leases: u64,
+    /// Bytes written there and read from there, ever.
+    pub written: u64,
+    pub read: u64,
 }
 
 /// One drive, in a list.

@@ -87,7 +87,18 @@ impl Node {
             .map_err(|e| Trouble::new(what(), e, "see the log; nothing was thrown away"))?;
         let opened = NodeDrive { name: secrets.label.clone(), power: secrets.power, drive };
         self.open.lock().insert(id, opened.clone());
+        self.know_guests();
         Ok(opened)
+    }
+
+    /// Who else writes in the drives of which this node is an admin may use this person's
+    /// friends: the roster passes their grants on.
+    fn know_guests(&self) {
+        let own = self.roster.me().person;
+        let drives = self.drives().into_iter().filter(|d| d.power == Power::Admin);
+        let members = drives.flat_map(|d| d.drive.members());
+        let guests = members.filter(|(person, power)| *person != own && *power >= Power::Write);
+        self.roster.set_guests(guests.map(|(person, _)| person).collect());
     }
 
     fn check_new_name(&self, name: &str) -> Outcome<()> {
@@ -181,6 +192,7 @@ impl Node {
                 log.admit(&admin, &enrolment, &drive_keys, &one_time).map_err(|e| e.to_string())
             })
             .await?;
+        self.know_guests();
         let capability = if power == Power::Admin {
             let secret = EnrolmentSecret::from_bytes(self.world.random());
             let read = ReadKey::from_bytes(*secrets.key.expose());

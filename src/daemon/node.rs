@@ -2,7 +2,7 @@
 //!
 //! It is made of a [`World`] and keys alone, so the village runs it as it is.
 
-use super::api::{FriendStatus, Outcome, Trouble};
+use super::api::{FriendStatus, Outcome, Stated, Trouble};
 use super::config::Config;
 use super::home::Home;
 use super::keyring::Keyring;
@@ -166,6 +166,9 @@ impl Node {
                 we_allow: self.roster.given_to(&f.person).map_or(0, |g| g.bytes),
                 we_hold: used_here(f.person),
                 trouble: trouble_with(&f),
+                statement: f.said.as_ref().map(stated),
+                notice: f.notice,
+                away_until: f.away_until,
             })
             .collect();
         out.sort_by(|a, b| a.name.cmp(&b.name));
@@ -284,6 +287,18 @@ fn bind(
             "another program may use that port: change 'listen' in the settings, or stop it",
         )
     })
+}
+
+fn stated(said: &crate::wire::Statement) -> Stated {
+    Stated {
+        day: ledger::date_of(said.day),
+        number: said.seq,
+        limit: said.limit,
+        used: said.used,
+        leases: said.leases,
+        written: said.bytes_written,
+        read: said.bytes_read,
+    }
 }
 
 /// What a person should know of a friend.

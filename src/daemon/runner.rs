@@ -6,7 +6,7 @@ use super::api::{
 use super::control::{Control, ProgressSender};
 use super::mounts::{MountOptions, Mounts, Unmounted};
 use super::node::{Node, NodeDrive};
-use crate::drive::{Files, ROOT_INO, WaitOutcome};
+use crate::drive::{FileState, Files, ROOT_INO, WaitOutcome};
 use crate::grid::Level;
 use std::future::Future;
 use std::os::unix::ffi::OsStrExt;
@@ -18,6 +18,10 @@ use tokio::sync::Notify;
 
 /// Without `--timeout`, `sync` waits this long: as good as for ever.
 const SYNC_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// While waiting, whether friends have room is looked at this often; and `sync` ends when they
+/// have had none for so long.
+const ROOM_LOOK: Duration = Duration::from_millis(500);
+const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -149,6 +153,12 @@ impl Runner {
                 room.free, status.bytes_to_upload
             ));
         }
+        for (node, shares) in &status.losses {
+            problems.push(format!(
+                "{} has lost {shares} shares that it promised to keep; they are being made again",
+                self.node.name_of(node)
+            ));
+        }
         problems.extend(status.failed.map(|why| format!("writes are refused: {why}")));
         DriveReport {
             id: d.drive.id().to_string(),
@@ -250,14 +260,63 @@ async fn wait(d: &NodeDrive, ino: u64, until: Until, timeout: Duration) -> Outco
         Until::Safe => Level::Safe,
         Until::Full => Level::Full,
     };
-    match d.drive.wait(ino, level, timeout).await.map_err(failed)? {
-        WaitOutcome::Reached if ino == ROOT_INO => Ok(d.drive.state_of_all().to_string()),
-        WaitOutcome::Reached => d.drive.state(ino).map(|s| s.to_string()).map_err(failed),
-        WaitOutcome::NotYet { least, files } => Err(Trouble::new(
-            format!("'{}' is not safe yet: {files} files, the least of them {least}", d.name),
+    let deadline = tokio::time::Instant::now() + timeout;
+    let mut lacking_since: Option<tokio::time::Instant> = None;
+    loop {
+        let now = tokio::time::Instant::now();
+        let turn = deadline.saturating_duration_since(now).min(ROOM_LOOK);
+        let (least, files) = match d.drive.wait(ino, level, turn).await.map_err(failed)? {
+            WaitOutcome::Reached => match reached(d, ino, level).map_err(failed)? {
+                Ok(state) => return Ok(state),
+                Err(thin) => (thin, d.drive.status().files),
+            },
+            WaitOutcome::NotYet { least, files } => (least, files),
+        };
+        let lacks = match least {
+            FileState::Thin => Some("every friend that grants room holds it already".to_string()),
+            _ => d.drive.lacks_room(level),
+        };
+        let now = tokio::time::Instant::now();
+        let since = lacks.is_some().then(|| lacking_since.unwrap_or(now));
+        lacking_since = since;
+        if now >= deadline || since.is_some_and(|since| now >= since + ROOM_PATIENCE) {
+            return Err(not_yet(d, &least, files, lacks));
+        }
+    }
+}
+
+/// The state of what was waited for. Of the whole drive nothing may be under way and the files
+/// be thin all the same: that is not safe.
+fn reached(d: &NodeDrive, ino: u64, level: Level) -> crate::drive::Result<Result<String, FileState>> {
+    if ino != ROOT_INO {
+        return d.drive.state(ino).map(|s| Ok(s.to_string()));
+    }
+    let state = d.drive.state_of_all();
+    let thin = level == Level::Safe && state == FileState::Thin && d.drive.status().files > 0;
+    Ok(if thin { Err(state) } else { Ok(state.to_string()) })
+}
+
+/// What is said, and with which exit code, when the wait is over.
+fn not_yet(d: &NodeDrive, least: &FileState, files: u64, lacks: Option<String>) -> Trouble {
+    let what = format!("'{}' is not safe yet: {files} files, the least of them {least}", d.name);
+    match (least, lacks) {
+        (FileState::AtRisk { .. }, lacks) => Trouble::new(
+            what,
+            lacks.unwrap_or_else(|| "friends have lost shares that are not made good yet".into()),
+            "kith status says who; it is repaired by itself while enough friends are on",
+        )
+        .exit(Exit::AtRisk),
+        (_, Some(why)) => Trouble::new(
+            what,
+            why,
+            "ask friends for a higher limit (kith friend limit), or invite more: kith invite",
+        )
+        .exit(Exit::NoRoom),
+        (_, None) => Trouble::new(
+            what,
             "friends are missing, full or slow",
             "kith status says which; everything is kept here and goes up when they return",
         )
-        .exit(Exit::NotSafe)),
+        .exit(Exit::NotSafe),
     }
 }

@@ -3,10 +3,13 @@
 use super::node::Node;
 use crate::grid::{Door, Roster};
 use crate::holder::{Caller, Holder};
-use crate::keys::{Certificate, DriveId, Power};
+use crate::keys::{Certificate, DriveId, Power, Signed};
 use crate::net::{BodyReader, BoxFuture, NetError, PeerInfo, Responder, Service};
 use crate::wire::{Enrol, JoinedDrive, Reason, Request, Response};
 use std::sync::{Arc, OnceLock, Weak};
+
+/// What is said to a request that the protocol knows and this version does not serve.
+const NOT_DONE: &str = "this version of kith does not do that";
 
 /// Answers what friends ask of this node.
 pub struct NodeService {
@@ -38,16 +41,6 @@ impl NodeService {
                 let response = self.roster.answer_join(self, &peer, &ticket, &mac, &body).await;
                 responder.send(&response).await
             }
-            Request::Roster { records } => {
-                if let Err(e) = self.roster.merge(&records).await {
-                    tracing::warn!("roster from {}: {e}", self.roster.name_of(&peer.node));
-                }
-                responder.send(&Response::Roster { records: self.roster.records() }).await
-            }
-            Request::GrantGive { grant } => match self.roster.take_grant(&peer.node, &grant).await {
-                Ok(()) => responder.send(&Response::Done).await,
-                Err(e) => responder.send(&self.roster.refusal(Reason::NoGrant, &e.to_string())).await,
-            },
             request if Holder::answers(&request) => {
                 let reply = self.holder.serve(&Caller::from(&peer), request, &mut body).await;
                 match reply.body {
@@ -59,7 +52,28 @@ impl NodeService {
                     }
                 }
             }
-            _ => responder.send(&self.roster.refusal(Reason::Unknown, "this node does not do that")).await,
+            request => {
+                let response = self.say(&peer, request).await;
+                responder.send(&response).await
+            }
+        }
+    }
+}
+
+impl NodeService {
+    /// What is answered by the roster, or by the grid, or not at all in this version.
+    async fn say(&self, peer: &PeerInfo, request: Request) -> Response {
+        let request = match self.roster.answer(&peer.node, request).await {
+            Ok(response) => return response,
+            Err(request) => *request,
+        };
+        let node = self.node.get().and_then(Weak::upgrade);
+        match node {
+            Some(node) => match node.grid.heard(&peer.node, request).await {
+                Ok(response) => response,
+                Err(_) => self.roster.refusal(Reason::Unknown, peer.person, NOT_DONE),
+            },
+            None => self.roster.refusal(Reason::Busy, peer.person, "this node is starting or stopping"),
         }
     }
 }
@@ -78,6 +92,10 @@ impl Service for NodeService {
                 tracing::debug!("answer to {}: {e}", node.short());
             }
         })
+    }
+
+    fn refusal(&self, peer: &PeerInfo, reason: Reason, detail: &str) -> Signed {
+        self.roster.signed_refusal(reason, peer.person, detail)
     }
 }
 

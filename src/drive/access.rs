@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use crate::content::{HolderStream, SharePlace};
-use crate::grid::DriveAccess;
+use crate::grid::{DriveAccess, LeasedShare};
 use crate::keys::{DriveId, Epoch, LogId, NodeId, PackId, Signed};
 use crate::tree::Key;
 use crate::wire::Head;
@@ -53,6 +53,9 @@ impl DriveAccess for Access {
     }
     fn admin(&self) -> Vec<Signed> {
         self.shared().map_or(Vec::new(), |s| s.admin.lock().records(0).to_vec())
+    }
+    fn leased(&self) -> Vec<LeasedShare> {
+        self.shared().map_or(Vec::new(), |s| s.leased_shares())
     }
     fn vector(&self) -> Vec<Head> {
         self.shared().map_or(Vec::new(), |s| s.core.lock().fold.heads())

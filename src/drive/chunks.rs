@@ -4,13 +4,28 @@ use super::api::{Error, Result};
 use super::shared::{Shared, index_error};
 use crate::content::{ChunkRef, PAGE_LEN, open_page};
 use crate::grid::PackRange;
-use crate::keys::ChunkId;
+use crate::keys::{ChunkId, NodeId, PackId};
 use crate::store::StoreError;
 use crate::tree::ChunkPlace;
 use bytes::{Bytes, BytesMut};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A pack that could not be read is not asked for again for so long, unless a friend has come.
+const UNREACHABLE_FOR: Duration = Duration::from_secs(10);
+/// Packs remembered as unreachable.
+const UNREACHABLE_MAX: usize = 1024;
+
+/// A pack that could not be read a moment ago.
+pub struct Unreachable {
+    /// On the monotonic clock.
+    until: Duration,
+    /// Friends that were there then.
+    online: BTreeSet<NodeId>,
+    why: String,
+}
 
 /// Opened pages, bounded; the oldest goes first unless it was used since (second chance).
 pub struct PageCache {
@@ -165,6 +180,10 @@ impl Shared {
                 continue;
             };
             let wanted = PackRange { offset: offset + u64::from(range.start), len: range.end - range.start };
+            if let Some(why) = self.unreachable(&pack) {
+                last = why;
+                continue;
+            }
             let fetched = self.grid.fetch(self.drive, record, vec![wanted], self.options.read_deadline).await;
             match fetched {
                 Ok(mut parts) if parts.len() == 1 => {
@@ -182,11 +201,40 @@ impl Shared {
                     return Ok(bytes);
                 }
                 Ok(_) => last = "the grid answered nonsense".into(),
-                Err(e) => last = e.to_string(),
+                Err(e) => {
+                    last = e.to_string();
+                    self.remember_unreachable(pack, &last);
+                }
             }
         }
         tracing::warn!(drive = %self.drive.short(), "unreadable: {last}");
         Err(Error::Unreadable(last))
+    }
+
+    fn online(&self) -> BTreeSet<NodeId> {
+        self.grid.holders(&self.drive).into_iter().filter(|f| f.online).map(|f| f.node).collect()
+    }
+
+    /// Why a pack cannot be read, if that was found a moment ago and no friend has come since:
+    /// the kernel asks again after a read-ahead that failed, and people do, too.
+    fn unreachable(&self, pack: &PackId) -> Option<String> {
+        let now = self.world.clock.monotonic();
+        let mut known = self.unreachable.lock();
+        let failed = known.get(pack)?;
+        if now < failed.until && self.online().is_subset(&failed.online) {
+            return Some(failed.why.clone());
+        }
+        known.remove(pack);
+        None
+    }
+
+    fn remember_unreachable(&self, pack: PackId, why: &str) {
+        let (now, online) = (self.world.clock.monotonic(), self.online());
+        let mut known = self.unreachable.lock();
+        known.retain(|_, failed| now < failed.until);
+        if known.len() < UNREACHABLE_MAX {
+            known.insert(pack, Unreachable { until: now + UNREACHABLE_FOR, online, why: why.into() });
+        }
     }
 
     async fn keep(&self, chunk: &ChunkRef, bytes: &Bytes) {

@@ -3,10 +3,10 @@
 
 use crate::content::{CatalogueRecord, Coding, SharePlace};
 use crate::grid::{
-    AppendEvent, DriveAccess, FetchError, FriendStatus, Grid, GridError, News, PackRange, PackSource, Room,
-    UploadEvent,
+    AppendEvent, Audit, DriveAccess, FetchError, FriendStatus, Grid, GridError, News, PackRange, PackSource,
+    Room, UploadEvent,
 };
-use crate::keys::{DriveId, NodeId};
+use crate::keys::{DriveId, NodeId, PackId};
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -45,6 +45,8 @@ pub trait DriveGrid: Send + Sync + 'static {
     fn watch(&self, drive: DriveId) -> mpsc::Receiver<(NodeId, News)>;
     fn changes(&self) -> watch::Receiver<u64>;
     fn room(&self, drive: &DriveId) -> Room;
+    fn audit(&self, drive: DriveId, record: CatalogueRecord, place: usize) -> Boxed<Audit>;
+    fn suspects(&self, drive: &DriveId) -> Vec<PackId>;
 }
 
 /// The real grid.
@@ -97,5 +99,12 @@ impl DriveGrid for RealGrid {
     }
     fn room(&self, drive: &DriveId) -> Room {
         self.0.room(drive)
+    }
+    fn audit(&self, drive: DriveId, record: CatalogueRecord, place: usize) -> Boxed<Audit> {
+        let grid = self.0.clone();
+        Box::pin(async move { grid.audit(drive, &record, place).await })
+    }
+    fn suspects(&self, drive: &DriveId) -> Vec<PackId> {
+        self.0.suspects(drive)
     }
 }

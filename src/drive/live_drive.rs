@@ -8,7 +8,7 @@ use super::shared::Shared;
 use super::start::start;
 use super::status::{DriveStatus, FileState};
 use crate::grid::Level;
-use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, NodeId, Signed};
+use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, NodeId, PersonId, Power, Signed};
 use crate::wire::Head;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -54,6 +54,7 @@ impl Drive {
         tasks.spawn(shared.clone().settler_loop());
         tasks.spawn(shared.clone().watcher_loop());
         tasks.spawn(shared.clone().keeper_loop());
+        tasks.spawn(shared.clone().auditor_loop());
         if shared.writer.is_some() {
             tasks.spawn(shared.clone().packer_loop());
             tasks.spawn(shared.clone().publisher_loop());
@@ -113,6 +114,11 @@ impl Drive {
     pub async fn wait(&self, ino: Ino, level: Level, timeout: Duration) -> Result<WaitOutcome> {
         self.shared.wait(ino, level, timeout).await
     }
+    /// Why what waits cannot come to be kept at `level` until friends grant more room or more
+    /// of them join; None: there is room for it.
+    pub fn lacks_room(&self, level: Level) -> Option<String> {
+        self.shared.lacks_room(level)
+    }
     /// Everything written so far survives a power cut of this machine when this returns, and
     /// begins to settle now.
     pub async fn sync_local(&self) -> Result<()> {
@@ -160,6 +166,10 @@ impl Drive {
     /// [`Drive::admin_changes`].
     pub fn admin_records(&self) -> Vec<Signed> {
         self.shared.admin.lock().records(0).to_vec()
+    }
+    /// Members and their powers, as the admin log says them.
+    pub fn members(&self) -> Vec<(PersonId, Power)> {
+        self.shared.admin.lock().members().map(|m| (m.person, m.power)).collect()
     }
     pub fn admin_changes(&self) -> watch::Receiver<u64> {
         self.shared.admin_changed.subscribe()

@@ -251,16 +251,20 @@ impl Shared {
         let record = Placed { pack: *id, place: place.clone() };
         // Not having it only costs another upload.
         let _ = self.append(records::PLACED, &[&records::encode(&record)]).await;
-        let mut uploads = self.uploads.lock();
-        let Some(pack) = uploads.packs.get_mut(id) else { return };
-        let before = pack.level();
-        pack.placed.retain(|p| p.number != place.number);
-        pack.placed.push(place);
-        let after = pack.level();
-        if before < Level::Published && after >= Level::Published {
-            uploads.published(id);
-        }
-        drop(uploads);
+        let (before, after) = {
+            let mut uploads = self.uploads.lock();
+            let Some(pack) = uploads.packs.get_mut(id) else { return };
+            let before = pack.level();
+            pack.placed.retain(|p| p.number != place.number);
+            pack.placed.push(place.clone());
+            let after = pack.level();
+            if before < Level::Published && after >= Level::Published {
+                uploads.published(id);
+            }
+            (before, after)
+        };
+        // Should it have been lost there, it is kept again.
+        self.note_share(id, &place, false).await;
         if after > before {
             self.publish_wake.notify_one();
             self.progressed();
@@ -294,14 +298,10 @@ impl Shared {
             .collect()
         };
         for intent in due {
-            let PackIntent { pack: id, coding, epoch, chunks, .. } = intent;
             let Ok(turn) = turns.clone().acquire_owned().await else { return };
-            match self.rebuild(&chunks, coding.k, epoch).await {
-                Ok(source) if source.pack() == id => {
-                    self.start_upload(id, Arc::new(source), turn, stragglers.clone());
-                }
-                Ok(_) => self.give_up(&id, "it was made of other bytes"),
-                Err(why) => self.give_up(&id, &why),
+            match self.remake(&intent).await {
+                Ok(source) => self.start_upload(intent.pack, Arc::new(source), turn, stragglers.clone()),
+                Err(why) => self.give_up(&intent.pack, &why),
             }
         }
     }
@@ -312,6 +312,22 @@ impl Shared {
             pack.uploading = false;
             pack.not_before = self.world.clock.monotonic() + RETRY * 30;
         }
+    }
+
+    /// The same pack once more: from its chunks, or where they are not all here, from friends.
+    async fn remake(&self, intent: &PackIntent) -> Result<Source, String> {
+        let own = self.rebuild(&intent.chunks, intent.coding.k, intent.epoch).await;
+        let why = match own {
+            Ok(source) if source.pack() == intent.pack => return Ok(source),
+            Ok(_) => "it was made of other bytes".to_string(),
+            Err(why) => why,
+        };
+        let encoder =
+            self.fetch_pack(&intent.pack).await.map_err(|from_friends| format!("{why}; {from_friends}"))?;
+        if encoder.id() != intent.pack {
+            return Err("friends hold other bytes".into());
+        }
+        Ok(Source { encoder, keys: self.keys(), epoch: intent.epoch })
     }
 
     /// The same pack from the same chunks.

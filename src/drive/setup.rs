@@ -69,9 +69,8 @@ impl Default for DriveOptions {
             dirty_memory: 32 << 20,
             page_memory: 32 << 20,
             cache_disk: 4 << 30,
-            // Half of the 15 s that people are promised: the kernel asks once more after a
-            // read-ahead that failed.
-            read_deadline: Duration::from_secs(7),
+            // With what comes around it within the 15 s that people are promised.
+            read_deadline: Duration::from_secs(13),
             utc_offset_min: 0,
         }
     }

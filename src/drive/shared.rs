@@ -2,14 +2,15 @@
 
 use super::access::next_key;
 use super::api::{Error, Ino, Invalidation, Result};
-use super::chunks::PageCache;
+use super::chunks::{PageCache, Unreachable};
 use super::dirty::{Layer, SealedLayer};
 use super::friends::DriveGrid;
 use super::live::{Live, LiveTable};
+use super::lost::LostShares;
 use super::records;
 use super::setup::{DriveOptions, DriveSetup};
 use super::uploads::Uploads;
-use crate::keys::{AdminLog, ChunkId, DriveId, DriveKeys, LogId, WriterKey};
+use crate::keys::{AdminLog, ChunkId, DriveId, DriveKeys, LogId, PackId, PersonId, WriterKey};
 use crate::store::{EntryLog, Journal, SealedFile, Segments, StoreError};
 use crate::tree::{Change, Fold, FoldError, ObjectId, OpId, Operation, TableError, TimeNs, View};
 use crate::world::{Index, World};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub drive: DriveId,
     pub keys: RwLock<Arc<DriveKeys>>,
     pub writer: Option<WriterKey>,
+    /// Leases shares at holders.
+    pub account: PersonId,
     pub log: LogId,
     pub admin: Mutex<AdminLog>,
     pub grid: Arc<dyn DriveGrid>,
@@ -65,6 +68,7 @@ pub struct Shared {
     pub cache: Segments,
     pub lives: Mutex<LiveTable>,
     pub pages: Mutex<PageCache>,
+    pub unreachable: Mutex<BTreeMap<PackId, Unreachable>>,
     pub fetching: Mutex<BTreeMap<ChunkId, Arc<tokio::sync::Mutex<()>>>>,
     pub dirty_bytes: AtomicUsize,
     /// There is room for dirty bytes again; there is none.
@@ -87,6 +91,9 @@ pub struct Shared {
     /// The admin log's records, kept on this machine; changes of it.
     pub admin_file: SealedFile,
     pub admin_changed: watch::Sender<u64>,
+    /// Shares that friends no longer have, and where that is written down.
+    pub lost: Mutex<LostShares>,
+    pub lost_file: SealedFile,
     /// Set when the drive closes.
     pub closing: watch::Sender<bool>,
 }

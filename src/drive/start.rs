@@ -4,6 +4,7 @@ use super::access::{entry_key, next_key};
 use super::api::Invalidation;
 use super::chunks::PageCache;
 use super::live::Live;
+use super::lost::{LOST, LostShares};
 use super::replay::Replay;
 use super::setup::{DriveSetup, OpenError};
 use super::shared::{Core, SealJob, Shared};
@@ -77,7 +78,7 @@ impl Rebuild {
 type Started = (Arc<Shared>, mpsc::UnboundedReceiver<SealJob>, mpsc::UnboundedReceiver<Invalidation>);
 
 pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError> {
-    let DriveSetup { world, places, keys, writer, local, admin, account: _, label, grid, options } =
+    let DriveSetup { world, places, keys, writer, local, admin, account, label, grid, options } =
         setup.clone();
     let (drive, log) = (keys.drive(), setup.log());
     let (state, cache_dir) = (places.state.clone(), places.cache.clone());
@@ -88,6 +89,8 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     }
     let admin_file = SealedFile::new(&world, &state, "admin", Some(&local));
     let admin = load_admin(&admin_file, &drive, &admin).await?;
+    let lost_file = SealedFile::new(&world, &state, LOST, Some(&local));
+    let lost = lost_file.load().await?.map(|stored| LostShares::decode(&stored.bytes)).unwrap_or_default();
     let own_options = SegmentsOptions::own(OWN_KEPT);
     let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
     let cache_options = SegmentsOptions::cache(options.cache_disk);
@@ -143,6 +146,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         drive,
         keys: parking_lot::RwLock::new(Arc::new(keys)),
         writer,
+        account,
         log,
         admin: Mutex::new(admin),
         grid,
@@ -154,6 +158,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         cache,
         lives: Mutex::default(),
         pages: Mutex::new(PageCache::new(options.page_memory)),
+        unreachable: Mutex::default(),
         fetching: Mutex::default(),
         dirty_bytes: Default::default(),
         room: Default::default(),
@@ -172,6 +177,8 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         progress: watch::Sender::new(0),
         admin_file,
         admin_changed: watch::Sender::new(0),
+        lost: Mutex::new(lost),
+        lost_file,
         closing: watch::Sender::new(false),
         world,
         options,

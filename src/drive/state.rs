@@ -7,7 +7,7 @@ use super::shared::{Shared, index_error};
 use super::status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};
 use crate::content::{Content, Ref};
 use crate::grid::Level;
-use crate::keys::{ChunkId, Hash, NodeId, PackId};
+use crate::keys::{ChunkId, NodeId, PackId};
 use crate::tree::{Change, ObjectId, ROOT, queues};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl Shared {
         out
     }
 
-    fn level_state(&self, level: Level, coding: crate::content::Coding) -> FileState {
+    pub fn level_state(&self, level: Level, coding: crate::content::Coding) -> FileState {
         let margin = coding.n - coding.k;
         match level {
             Level::Local => FileState::Uploading { percent: 99 },
@@ -81,14 +81,21 @@ impl Shared {
         if let Some(state) = self.live(ino).and_then(|l| live_state(&l)) {
             return Ok(state);
         }
+        let mut least = self.entries_state();
         if let Some(state) = self.under_way().get(&inode.object) {
-            return Ok(*state);
+            if *state < FileState::Published {
+                return Ok(*state);
+            }
+            least = least.min(*state);
         }
         let content = self.view().content(inode.object).map_err(index_error)?;
-        let packs = self.packs_of(&content)?;
-        let mut least = self.entries_state();
+        let (packs, all) = self.packs_of(&content)?;
         for pack in packs {
             least = least.min(self.pack_state(&pack)?);
+        }
+        // Of a large file not every pack is known here: it may be any that is damaged.
+        if !all && let Some(damage) = self.worst_damage() {
+            least = least.min(damage);
         }
         Ok(least)
     }
@@ -103,9 +110,11 @@ impl Shared {
         }
     }
 
-    /// The least state of anything under way; when nothing is, what entries have.
+    /// The least state of anything under way and of what has lost shares; when there is nothing
+    /// of the kind, what entries have.
     pub fn state_of_all(&self) -> FileState {
-        self.under_way().into_values().min().unwrap_or_else(|| self.entries_state())
+        let least = self.under_way().into_values().chain(self.worst_damage()).min();
+        least.unwrap_or_else(|| self.entries_state())
     }
 
     /// Distinct holders of the packs of a file, as far as the tree says without fetching.
@@ -113,9 +122,9 @@ impl Shared {
         let object = self.object(ino)?;
         let content = self.view().content(object).map_err(index_error)?;
         let mut out = BTreeSet::new();
-        for pack in self.packs_of(&content)? {
+        for pack in self.packs_of(&content)?.0 {
             if let Some(record) = self.view().pack(&pack).map_err(index_error)? {
-                out.extend(record.shares.iter().map(|s| s.holder));
+                out.extend(self.standing(&record).iter().map(|s| s.holder));
             }
         }
         Ok(out.into_iter().collect())
@@ -130,33 +139,18 @@ impl Shared {
         })
     }
 
-    fn pack_state(&self, pack: &PackId) -> Result<FileState> {
-        let Some(record) = self.view().pack(pack).map_err(index_error)? else {
-            return Ok(FileState::AtRisk { margin: 0 });
-        };
-        let households: BTreeSet<Hash> = record.shares.iter().map(|s| s.household).collect();
-        let highest = record.shares.iter().map(|s| s.number + 1).max().unwrap_or(0);
-        let n = u8::try_from(highest).unwrap_or(u8::MAX).max(record.k);
-        let coding = crate::content::Coding { k: record.k, n };
-        Ok(match Level::of(coding, households.len()) {
-            Level::Local => FileState::AtRisk { margin: 0 },
-            level => self.level_state(level, coding),
-        })
-    }
-
-    /// Packs that hold a content's first chunks, as far as the tree says without fetching.
-    fn packs_of(&self, content: &Content) -> Result<BTreeSet<PackId>> {
+    /// Packs that hold a content's chunks, as far as the tree says without fetching; false when
+    /// there are more that it does not say.
+    fn packs_of(&self, content: &Content) -> Result<(BTreeSet<PackId>, bool)> {
         let mut out = BTreeSet::new();
-        let Content::Tree { refs, .. } = content else { return Ok(out) };
+        let Content::Tree { refs, depth, .. } = content else { return Ok((out, true)) };
         for reference in refs.iter().take(PACKS_MAX) {
             if let Ref::Chunk(chunk) = reference {
                 let places = self.view().chunk_places(&chunk.id).map_err(index_error)?;
-                if let Some(place) = places.first() {
-                    out.insert(place.pack);
-                }
+                out.extend(places.first().map(|p| p.pack));
             }
         }
-        Ok(out)
+        Ok((out, *depth == 0 && refs.len() <= PACKS_MAX))
     }
 
     /// A path for people.
@@ -197,8 +191,10 @@ impl Shared {
                 .filter(|(o, s)| !reaches(*s, level) && self.is_below(*o, object))
                 .map(|(_, s)| s)
                 .collect();
-            let clean = self.file_state(ino).unwrap_or(FileState::Local);
-            let clean_enough = ino == super::api::ROOT_INO || reaches(clean, level);
+            let damage = self.worst_damage().filter(|_| ino == super::api::ROOT_INO);
+            let clean = damage.unwrap_or_else(|| self.file_state(ino).unwrap_or(FileState::Local));
+            let sound = ino == super::api::ROOT_INO && damage.is_none();
+            let clean_enough = sound || reaches(clean, level);
             let Some(least) = below.iter().min().copied() else {
                 if clean_enough {
                     return Ok(WaitOutcome::Reached);
@@ -258,6 +254,7 @@ impl Shared {
             cache_bytes: self.cache.used().1,
             failed: self.failed.lock().clone(),
             notes: self.notes.lock().iter().cloned().collect(),
+            losses: self.losses(),
         }
     }
 

@@ -3,7 +3,8 @@
 use super::Ino;
 use crate::content::Coding;
 use crate::grid::FriendStatus;
-use crate::keys::DriveId;
+use crate::keys::{DriveId, NodeId};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How well a file is kept. The words are the same everywhere.
@@ -95,6 +96,9 @@ pub struct DriveStatus {
     pub failed: Option<String>,
     /// Things a person should know, newest last (at most 20).
     pub notes: Vec<String>,
+    /// Friends that no longer have shares they promised to keep, and how many; those are being
+    /// made again.
+    pub losses: BTreeMap<NodeId, u64>,
 }
 
 /// Files named in [`DriveStatus::unsafe_list`].

@@ -2,7 +2,7 @@
 
 use crate::content::{Coding, SharePlace};
 use crate::keys::{DriveId, Epoch, Hash, LogId, NodeId, PackId, PersonId, ShareId, Signed};
-use crate::wire::{Head, Refusal};
+use crate::wire::{Day, Head, Refusal, Statement};
 use std::time::Duration;
 
 /// What the grid needs to know of a drive that is open here. Implemented by the live drive.
@@ -18,6 +18,8 @@ pub trait DriveAccess: Send + Sync + 'static {
     fn unseal(&self, pack: &PackId, place: &SharePlace, offset: u64, bytes: &mut [u8]) -> Result<(), String>;
     /// Genesis and admin-log records so far, in order.
     fn admin(&self) -> Vec<Signed>;
+    /// Shares that this person's account leases at friends.
+    fn leased(&self) -> Vec<super::LeasedShare>;
     /// Highest entry held here of every log (its bytes are given by [`DriveAccess::entries`]).
     fn vector(&self) -> Vec<Head>;
     /// Entries of one log after sequence number `after` as signed bytes, in order: at least
@@ -145,6 +147,18 @@ pub enum FetchError {
     UnknownDrive(DriveId),
 }
 
+/// What an audit of one share found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Audit {
+    /// The holder proved that it has it.
+    Kept,
+    /// By its own signed word it does not have it, its proof is wrong, or it is no friend any
+    /// more.
+    Lost(String),
+    /// It is off, or did not answer: that says nothing.
+    NoAnswer,
+}
+
 /// Why something about the grid itself failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GridError {
@@ -185,6 +199,13 @@ pub struct FriendStatus {
     /// Bytes it may use here, and uses here (filled in by the holder; 0 without one).
     pub given: u64,
     pub lent: u64,
+    /// Its last signed statement of what it keeps for this node's person.
+    pub said: Option<Statement>,
+    /// What it said it will let go of, and the day until which it is away.
+    pub notice: Option<String>,
+    pub away_until: Option<Day>,
+    /// Audits that it passed, and failed, since this start.
+    pub audits: (u64, u64),
 }
 
 /// Room at friends, in bytes of user data (coding taken off).

@@ -187,9 +187,12 @@ impl Fetch {
                 }
             }
             Err(error) => {
+                if matches!(error, GetError::Lost(_)) {
+                    self.grid.suspect(self.drive, self.record.pack);
+                }
                 let (why, again) = match error {
                     GetError::Later(why) => (why, Some(Instant::now() + RETRY_AFTER)),
-                    GetError::Never(why) => (why, None),
+                    GetError::Never(why) | GetError::Lost(why) => (why, None),
                 };
                 self.failed.insert(got.place, (why, again));
                 self.asked.remove(&got.place);

@@ -5,7 +5,7 @@ use super::{Grid, friends};
 use crate::content::{CatalogueRecord, Leaf, ProofDecoder, ProofError, SharePlace};
 use crate::keys::DriveId;
 use crate::net::Priority;
-use crate::wire::{DATA_MAX, LEAF_BULK, LEAF_SMALL, Reason, Refusal, Request, Response};
+use crate::wire::{DATA_MAX, LEAF_BULK, LEAF_SMALL, Reason, Request, Response};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -15,8 +15,10 @@ const SMALL_READ: u64 = 32 << 10;
 pub(super) enum GetError {
     /// Trying again may help.
     Later(String),
-    /// It does not have it, or lied.
+    /// Trying again does not help.
     Never(String),
+    /// Nor here: by its own signed word it does not have the share, or it gave wrong bytes.
+    Lost(String),
 }
 
 impl Grid {
@@ -91,7 +93,7 @@ impl Grid {
         match response {
             Response::Data { .. } => {}
             Response::Refusal { refusal } => {
-                let said = refusal.peek::<Refusal>().map_err(|e| GetError::Never(e.to_string()))?;
+                let said = self.said(&place.holder, &refusal).map_err(GetError::Never)?;
                 return Err(match said.reason {
                     Reason::Busy => GetError::Later(said.detail),
                     _ => {
@@ -102,7 +104,10 @@ impl Grid {
                                 said.detail
                             ));
                         });
-                        GetError::Never(said.detail)
+                        match said.reason {
+                            Reason::NotFound => GetError::Lost(said.detail),
+                            _ => GetError::Never(said.detail),
+                        }
                     }
                 });
             }
@@ -131,6 +136,6 @@ impl Grid {
             h.wrong_bytes += 1;
             h.bad(format!("served wrong bytes: {e}"));
         });
-        GetError::Never("served wrong bytes".into())
+        GetError::Lost("served wrong bytes".into())
     }
 }

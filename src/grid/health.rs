@@ -1,5 +1,7 @@
 //! What this node has seen of each friend since it started.
 
+use crate::keys::Hash;
+use crate::wire::{Day, Statement};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -22,7 +24,17 @@ pub(super) struct Health {
     pub last_error: Option<String>,
     /// Bytes used there, as far as known; the limit a refusal named.
     pub used: u64,
-    pub refused_limit: Option<u64>,
+    /// ... and what was granted then: another grant, another limit.
+    pub refused: Option<(u64, u64)>,
+    /// Its last statement, and the grant under which it was asked for one last.
+    pub said: Option<Statement>,
+    pub asked_under: Option<Hash>,
+    /// What it said it will let go of, and the day until which it is away.
+    pub notice: Option<String>,
+    pub away_until: Option<Day>,
+    /// Audits that it passed, and failed.
+    pub audits_ok: u64,
+    pub audits_bad: u64,
     reads: VecDeque<Duration>,
 }
 
@@ -35,6 +47,13 @@ impl Health {
         self.errors += 1;
         self.streak += 1;
         self.last_error = Some(why);
+    }
+    /// Bytes that may be used there: what is granted, or less if a refusal said so.
+    pub fn limit(&self, granted: u64) -> u64 {
+        match self.refused {
+            Some((limit, then)) if then == granted => limit.min(granted),
+            _ => granted,
+        }
     }
     /// A read of this friend took so long.
     pub fn read(&mut self, took: Duration) {

@@ -1,17 +1,16 @@
 //! Inviting and joining: one exchange that makes two nodes friends and, where the ticket says
 //! so, lets one into the other's drives.
 
-use super::roster::{Roster, open_grant, open_member};
+use super::delegate::chains;
+use super::roster::{Roster, open_member};
 use super::tickets::OpenTicket;
 use super::{GridError, Invitation};
-use crate::keys::{Certificate, DriveId, NodeId, Power, Signed};
-use crate::ledger::{CHAIN_MAX, grant_hash};
+use crate::keys::{Certificate, DriveId, NodeId, PersonId, Power, Signed};
 use crate::net::{BoxFuture, Endpoint, PeerInfo};
 use crate::wire::{
-    Enrol, Invited, JOIN_EXPORTER, JoinAnswer, JoinRequest, JoinedDrive, Member, Reason, Refusal, Request,
-    Response, TICKET_ADDRS_MAX, TICKET_VERSION, Ticket, check_join_mac, join_mac,
+    DETAIL_MAX, Enrol, Invited, JOIN_EXPORTER, JoinAnswer, JoinRequest, JoinedDrive, Member, Reason, Refusal,
+    Request, Response, TICKET_ADDRS_MAX, TICKET_VERSION, Ticket, check_join_mac, join_mac,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,19 +69,25 @@ impl Roster {
         Ok(ticket)
     }
 
-    /// A signed refusal of this node, where it is not about space.
-    pub fn refusal(&self, reason: Reason, detail: &str) -> Response {
+    /// A refusal of this node, where it is not about space; `to` is who asked, if known.
+    pub fn signed_refusal(&self, reason: Reason, to: Option<PersonId>, detail: &str) -> Signed {
         let me = self.me();
         let refusal = Refusal {
             reason,
             limit: 0,
             used: 0,
-            detail: detail.into(),
+            // Characters are at most four bytes long.
+            detail: detail.chars().take(DETAIL_MAX / 4).collect(),
             holder: me.node,
-            account: me.person,
+            account: to.unwrap_or(me.person),
             day: self.today(),
         };
-        Response::Refusal { refusal: Signed::record(&me.signing, &refusal) }
+        Signed::record(&me.signing, &refusal)
+    }
+
+    /// The same as an answer.
+    pub fn refusal(&self, reason: Reason, to: Option<PersonId>, detail: &str) -> Response {
+        Response::Refusal { refusal: self.signed_refusal(reason, to, detail) }
     }
 
     /// The inviter's side of [`Request::Join`]. The ticket is burned, durably, before anything
@@ -96,15 +101,15 @@ impl Roster {
         body: &[u8],
     ) -> Response {
         let Some(ticket) = self.ticket(id) else {
-            return self.refusal(Reason::TicketUnknown, "no such ticket was given out here");
+            return self.refusal(Reason::TicketUnknown, None, "no such ticket was given out here");
         };
         let exporter = peer.exporter(JOIN_EXPORTER);
         let Some(exporter) = exporter.filter(|e| check_join_mac(&ticket.secret, e, body, mac)) else {
-            return self.refusal(Reason::TicketUnknown, "no such ticket was given out here");
+            return self.refusal(Reason::TicketUnknown, None, "no such ticket was given out here");
         };
         match self.admit_joiner(door, peer, id, &ticket, body).await {
             Ok(answer) => Response::Joined { body: answer.seal(&ticket.secret, &exporter) },
-            Err((reason, detail)) => self.refusal(reason, &detail),
+            Err((reason, detail)) => self.refusal(reason, None, &detail),
         }
     }
 
@@ -146,7 +151,8 @@ impl Roster {
             );
         }
         if ticket.drives.iter().any(|d| d.power >= Power::Write) {
-            grants.extend(self.delegate_all(joiner.person, &member.node).map_err(internal)?);
+            let chains = self.delegate_all(joiner.person, &member.node).map_err(internal)?;
+            grants.extend(chains.into_iter().flatten());
         }
         Ok(JoinAnswer {
             certificate: self.me().certificate.clone(),
@@ -245,29 +251,6 @@ fn refused(signed: &Signed) -> GridError {
     GridError::Ticket(words)
 }
 
-/// From a heap of grants, for each holder the chain whose last grant is for `mine`.
-fn chains(grants: &[Signed], mine: impl Fn(&crate::keys::PersonId) -> bool) -> Vec<(NodeId, Vec<Signed>)> {
-    let by_hash: BTreeMap<_, &Signed> = grants.iter().map(|g| (grant_hash(g), g)).collect();
-    let mut out = Vec::new();
-    for signed in grants {
-        let Some(last) = open_grant(signed).filter(|g| mine(&g.subject)) else { continue };
-        let Some(holder) = last.holder else { continue };
-        let (mut chain, mut parent) = (vec![signed.clone()], last.parent);
-        while let Some(link) = parent.and_then(|hash| by_hash.get(&hash)) {
-            chain.push((*link).clone());
-            parent = open_grant(link).and_then(|g| g.parent);
-            if chain.len() > CHAIN_MAX {
-                break;
-            }
-        }
-        if parent.is_none() && chain.len() <= CHAIN_MAX {
-            chain.reverse();
-            out.push((holder, chain));
-        }
-    }
-    out
-}
-
 /// Keep friends' records and grants in step: told to each when it connects, and to all
 /// connected when something changes.
 pub async fn gossip(roster: Arc<Roster>, endpoint: Endpoint) {
@@ -320,43 +303,10 @@ async fn tell(roster: Arc<Roster>, endpoint: Endpoint, node: NodeId) {
     {
         tracing::debug!("grant to {}: {e}", roster.name_of(&node));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::{PersonKey, Seed};
-    use crate::wire::{Grant, Regime};
-
-    fn grant(issuer: &PersonKey, subject: &PersonKey, parent: Option<&Signed>) -> Signed {
-        let grant = Grant {
-            issuer: issuer.id(),
-            subject: subject.id(),
-            holder: Some(NodeId([7; 32])),
-            regime: Regime::Friends,
-            bytes: 1,
-            egress_bytes_per_day: 1,
-            not_before: 0,
-            expires: None,
-            retention_days: 0,
-            rank: 0,
-            obligation_bytes: 0,
-            delegable: true,
-            parent: parent.map(grant_hash),
-            serial: 1,
-        };
-        Signed::record(issuer.signing(), &grant)
-    }
-
-    #[test]
-    fn chains_are_found_in_any_order_and_broken_ones_left_out() {
-        let [owner, inviter, guest] = [1, 2, 3].map(|n| PersonKey::from_seed(&Seed::from_bytes([n; 32])));
-        let root = grant(&owner, &inviter, None);
-        let sub = grant(&inviter, &guest, Some(&root));
-        let mine = |p: &crate::keys::PersonId| *p == guest.id();
-        for heap in [vec![root.clone(), sub.clone()], vec![sub.clone(), root.clone()]] {
-            assert_eq!(chains(&heap, mine), vec![(NodeId([7; 32]), vec![root.clone(), sub.clone()])]);
+    let passed_on = roster.for_guest(&member.person, &node);
+    for grants in passed_on.inspect_err(|e| tracing::warn!("nothing is passed on: {e}")).unwrap_or_default() {
+        if let Err(e) = peer.request(&Request::GrantChain { grants }, priority, DEADLINE).await {
+            tracing::debug!("grants to {}: {e}", roster.name_of(&node));
         }
-        assert_eq!(chains(&[sub], mine), vec![], "its parent is missing");
     }
 }

@@ -1,7 +1,7 @@
 //! The logs of drives at friends: sent to every holder, fetched from several, watched.
 
 use super::{AppendEvent, DriveAccess, Grid, GridError, News};
-use crate::keys::{DriveId, Hash, LogId, NodeId, read_token_hash};
+use crate::keys::{DriveId, Hash, LogId, NodeId};
 use crate::net::Priority;
 use crate::wire::{ENTRY_MAX, FETCH_ENTRIES_MAX, Head, LogReceipt, Reason, Refusal, Request, Response};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +18,9 @@ const WATCH_TIME: Duration = Duration::from_secs(60);
 const WATCH_AGAIN: Duration = Duration::from_secs(2);
 /// Bytes of entries in one request (they are framed with little else).
 const BATCH_BYTES: usize = ENTRY_MAX - 4096;
-/// Bytes a drive's logs may grow to, as announced to holders.
-const LOG_BYTES: u64 = 1 << 30;
 
 /// Why entries did not get to a holder.
-enum SendError {
+pub(super) enum SendError {
     Refused(Box<Refusal>),
     Failed(String),
 }
@@ -98,24 +96,8 @@ impl Grid {
         })
     }
 
-    /// A friend is back: what it missed goes to it.
-    pub(super) fn bring_up_to_date(self: &Arc<Self>, node: NodeId) {
-        let drives: Vec<DriveId> = self.drives.lock().keys().copied().collect();
-        for drive in drives {
-            if self.roster.allowed_at(&node) == 0 {
-                continue;
-            }
-            let grid = self.clone();
-            tokio::spawn(async move {
-                if let Err(SendError::Failed(why)) = grid.send_entries(drive, node, &[]).await {
-                    tracing::debug!("{} was not brought up to date: {why}", grid.roster.name_of(&node));
-                }
-            });
-        }
-    }
-
     /// Entries to one holder, with all it needs to take them; its heads afterwards.
-    async fn send_entries(
+    pub(super) async fn send_entries(
         &self,
         drive: DriveId,
         node: NodeId,
@@ -124,7 +106,7 @@ impl Grid {
         let access = self.access(&drive).ok_or_else(|| "the drive is not open".to_string())?;
         let turn = self.senders.lock().entry((drive, node)).or_default().clone();
         let _turn = turn.lock().await;
-        let mut answer = self.send_batches(drive, node, entries).await;
+        let mut answer = self.send_first(&access, node, entries).await;
         if let Err(SendError::Refused(refusal)) = &answer
             && matches!(refusal.reason, Reason::NotFound | Reason::BadEntry | Reason::StaleEpoch)
         {
@@ -179,7 +161,7 @@ impl Grid {
     }
 
     /// Entries as they are, in requests that are not too long.
-    async fn send_batches(
+    pub(super) async fn send_batches(
         &self,
         drive: DriveId,
         node: NodeId,
@@ -202,24 +184,8 @@ impl Grid {
         Ok(heads.unwrap_or_default())
     }
 
-    async fn open_log(&self, access: &Arc<dyn DriveAccess>, node: NodeId) -> Result<Vec<Head>, SendError> {
-        let drive = access.drive();
-        let reader = access.clone();
-        let read = self.world.blocking(move || (reader.admin(), reader.read_token(reader.epoch(), &node)));
-        let (admin, token) = read.await.map_err(|e| e.to_string())?;
-        let request = Request::LogOpen {
-            drive,
-            account: self.roster.me().person,
-            admin,
-            grants: self.roster.chain_for(&node),
-            bytes: LOG_BYTES,
-            read_token_hash: read_token_hash(&token?),
-        };
-        self.log_request(drive, node, request).await
-    }
-
     /// A request that is answered with a log receipt, which is verified.
-    async fn log_request(
+    pub(super) async fn log_request(
         &self,
         drive: DriveId,
         node: NodeId,
@@ -322,7 +288,7 @@ impl Grid {
                 let empty = admin.is_empty() && entries.is_empty();
                 Ok(Some(((!empty).then_some(News { admin, entries }), more)))
             }
-            Response::Refusal { refusal } => match refusal.peek::<Refusal>().map_err(|e| e.to_string())? {
+            Response::Refusal { refusal } => match self.said(&node, &refusal)? {
                 refusal if refusal.reason == Reason::NotFound => Ok(None),
                 refusal => Err(refusal.detail),
             },

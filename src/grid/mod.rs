@@ -6,15 +6,20 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod audit;
+mod delegate;
 mod download;
 mod friends;
 mod get;
 mod health;
 mod join;
+mod leases;
+mod log_open;
 mod logs;
 mod placement;
 mod ranges;
 mod roster;
+mod statements;
 mod tickets;
 mod upload;
 
@@ -24,15 +29,16 @@ mod tests;
 pub use api::*;
 pub use friends::{Download, Friends};
 pub use join::{Door, Joined, gossip};
+pub use leases::LeasedShare;
 pub use placement::{Candidate, Plan, coding_for, plan, rank};
 pub use roster::{Me, Roster};
 
 use crate::content::Coding;
 use crate::holder::{CheckEntry, CheckedEntry, Holder};
-use crate::keys::{DriveId, NodeId};
+use crate::keys::{DriveId, Epoch, Hash, NodeId, PackId, Signed};
 use crate::net::{Event, NetError, Priority};
 use crate::tree::Checked;
-use crate::wire::{Member, Refusal, Request, Response};
+use crate::wire::{Day, Member, Refusal, Request, Response};
 use crate::world::World;
 use bytes::Bytes;
 use health::Health;
@@ -51,6 +57,15 @@ const GONE_AFTER_MS: u64 = 7 * 86_400_000;
 /// Whose turn it is.
 type Turn = Arc<tokio::sync::Mutex<()>>;
 
+/// What a holder took with [`Request::LogOpen`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Told {
+    admin: usize,
+    epoch: Epoch,
+    /// Of the last grant of the chain shown.
+    grant: Option<Hash>,
+}
+
 /// This node's view of its friends.
 pub struct Grid {
     world: World,
@@ -64,6 +79,12 @@ pub struct Grid {
     changes: watch::Sender<u64>,
     in_flight: Arc<Semaphore>,
     per_friend: Mutex<BTreeMap<NodeId, Arc<Semaphore>>>,
+    /// What each holder was told of a drive's admin log and of the right to keep it there.
+    told: Mutex<BTreeMap<(DriveId, NodeId), Told>>,
+    /// The day on which leases at a holder were renewed last, since this start.
+    renewed: Mutex<BTreeMap<(DriveId, NodeId), Day>>,
+    /// Packs that may have lost a share.
+    suspects: Mutex<BTreeSet<(DriveId, PackId)>>,
     /// One sender of a drive's entries to a holder at a time.
     senders: Mutex<BTreeMap<(DriveId, NodeId), Turn>>,
     /// How log and sequence are read off an entry.
@@ -112,11 +133,16 @@ impl Grid {
             changes: watch::channel(0).0,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT / 1024)),
             per_friend: Mutex::new(BTreeMap::new()),
+            told: Mutex::new(BTreeMap::new()),
+            renewed: Mutex::new(BTreeMap::new()),
+            suspects: Mutex::new(BTreeSet::new()),
             senders: Mutex::new(BTreeMap::new()),
             check_entry,
         });
+        grid.recall_statements();
         let (events, roster) = (grid.friends.events(), grid.roster.changes());
         tokio::spawn(follow(Arc::downgrade(&grid), events, roster));
+        tokio::spawn(leases::renew_for_ever(Arc::downgrade(&grid)));
         grid
     }
 
@@ -135,6 +161,7 @@ impl Grid {
     /// Forget a drive again.
     pub fn close_drive(&self, drive: &DriveId) {
         self.drives.lock().remove(drive);
+        self.told.lock().retain(|(of, _), _| of != drive);
     }
 
     fn access(&self, drive: &DriveId) -> Option<Arc<dyn DriveAccess>> {
@@ -182,6 +209,7 @@ impl Grid {
             .map(|m| {
                 let seen = health.get(&m.node).cloned().unwrap_or_default();
                 let allowed = self.roster.allowed_at(&m.node);
+                let limit = seen.limit(allowed);
                 let given = self.roster.given_to(&m.person).map_or(0, |g| g.bytes);
                 FriendStatus {
                     online: self.friends.online(&m.node),
@@ -190,10 +218,14 @@ impl Grid {
                     errors: seen.errors,
                     wrong_bytes: seen.wrong_bytes,
                     last_error: seen.last_error,
-                    limit: seen.refused_limit.map_or(allowed, |l| l.min(allowed)),
+                    limit,
                     used: seen.used,
                     given,
                     lent: 0,
+                    said: seen.said,
+                    notice: seen.notice,
+                    away_until: seen.away_until,
+                    audits: (seen.audits_ok, seen.audits_bad),
                     node: m.node,
                     person: m.person,
                     label: m.label,
@@ -258,6 +290,12 @@ impl Grid {
         }
     }
 
+    /// A refusal of a node, checked against its key.
+    fn said(&self, node: &NodeId, refusal: &Signed) -> Result<Refusal, String> {
+        let member = self.member(node).ok_or("it is no friend any more")?;
+        refusal.open(&member.signing_key).map_err(|e| format!("its refusal is not its own: {e}"))
+    }
+
     /// A node's record; this one's own too.
     fn member(&self, node: &NodeId) -> Option<Member> {
         self.roster.member(node)
@@ -283,12 +321,18 @@ async fn follow(
             },
         };
         let Some(grid) = grid.upgrade() else { return };
+        let roster_changed = event.is_none();
         if let Some(Event::Connected(node) | Event::Disconnected(node)) = event {
             let now = grid.world.now_ms();
             grid.note(&node, |h| h.last_seen_ms = Some(now));
         }
         if let Some(Event::Connected(node)) = event {
             grid.bring_up_to_date(node);
+            grid.ask_for_statement(node);
+        }
+        if roster_changed {
+            grid.bring_in_new_holders();
+            grid.ask_statements(false);
         }
         grid.touch();
     }

@@ -4,16 +4,17 @@
 //! node it is, grants by their issuer. The roster only keeps what it could check.
 
 use super::GridError;
+use super::statements::Statements;
 use super::tickets::{OpenTicket, Tickets};
 use crate::keys::{Certificate, Hash, LocalKey, NodeId, PersonId, PersonKey, Signed, SigningKey};
-use crate::ledger::{CHAIN_MAX, day_of, grant_hash};
+use crate::ledger::{CHAIN_MAX, day_of};
 use crate::net::{Admission, Policy};
 use crate::store::SealedFile;
 use crate::wire::{Grant, Member, ROSTER_MAX, Regime};
 use crate::world::World;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +60,9 @@ pub struct Roster {
     state: Mutex<State>,
     saving: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
+    /// Who writes in drives of this person; known from the drives' admin logs.
+    pub(super) guests: Mutex<BTreeSet<PersonId>>,
+    statements: Statements,
 }
 
 impl Roster {
@@ -77,6 +81,8 @@ impl Roster {
             state: Mutex::new(state),
             saving: tokio::sync::Mutex::new(()),
             changed: watch::channel(0).0,
+            guests: Mutex::default(),
+            statements: Statements::open(world, dir, local).await,
         };
         roster.renew_own_record();
         if let Err(e) = roster.save().await {
@@ -92,6 +98,9 @@ impl Roster {
 
     pub(super) fn today(&self) -> u32 {
         day_of(self.world.now_ms())
+    }
+    pub(super) fn statements(&self) -> &Statements {
+        &self.statements
     }
     pub(super) fn world(&self) -> &World {
         &self.world
@@ -203,7 +212,7 @@ impl Roster {
         self.changed.subscribe()
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         self.changed.send_modify(|n| *n += 1);
     }
 
@@ -265,36 +274,12 @@ impl Roster {
         Ok(signed)
     }
 
-    /// For another person, a narrower grant below each chain this person holds and may
-    /// delegate: so that she can use the holders of a drive that has been shared with her.
-    pub(super) fn delegate_all(&self, subject: PersonId, except: &NodeId) -> Result<Vec<Signed>, GridError> {
-        let held: Vec<(NodeId, Vec<Signed>)> =
-            self.state.lock().held.iter().map(|(n, c)| (*n, c.clone())).collect();
-        let mut out = Vec::new();
-        for (holder, chain) in held {
-            let Some((parent, parent_grant)) = chain.last().and_then(|s| open_grant(s).map(|g| (s, g)))
-            else {
-                continue;
-            };
-            if holder == *except || !parent_grant.delegable || chain.len() >= CHAIN_MAX {
-                continue;
-            }
-            let narrower = Grant {
-                issuer: self.me.person,
-                subject,
-                holder: Some(holder),
-                parent: Some(grant_hash(parent)),
-                serial: 1,
-                ..parent_grant
-            };
-            let signed = self.sign_grant(&narrower)?;
-            out.extend(chain);
-            out.push(signed);
-        }
-        Ok(out)
+    /// Every chain held, by holder.
+    pub(super) fn held(&self) -> Vec<(NodeId, Vec<Signed>)> {
+        self.state.lock().held.iter().map(|(n, c)| (*n, c.clone())).collect()
     }
 
-    fn sign_grant(&self, grant: &Grant) -> Result<Signed, GridError> {
+    pub(super) fn sign_grant(&self, grant: &Grant) -> Result<Signed, GridError> {
         let root = self.me.root.as_ref();
         let root =
             root.ok_or_else(|| GridError::Other("the person's root key is not on this device".into()))?;

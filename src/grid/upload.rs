@@ -2,9 +2,10 @@
 
 use super::{Candidate, Grid, IN_FLIGHT_PER_FRIEND, Level, PackSource, Plan, UploadEvent, plan};
 use crate::content::{Coding, SharePlace};
-use crate::keys::{DriveId, NodeId, Signed, read_token_hash};
+use crate::keys::{DriveId, NodeId, ShareId, Signed};
 use crate::net::Priority;
-use crate::wire::{Lease, Receipt, Refusal, Request, Response};
+use crate::wire::{Receipt, Refusal, Request, Response};
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const PUT_TIME: Duration = Duration::from_secs(30);
 /// Bytes per second below which a friend is of no use for uploading.
 const SLOWEST_RATE: u64 = 16 << 10;
-/// Lease terms asked for, in days.
-const TERM_DAYS: u16 = 90;
 /// News of one upload waiting to be read.
 const EVENTS: usize = 64;
+
+/// What was put, or begun to be, at whom.
+type Sent = Arc<Mutex<BTreeMap<NodeId, (u16, ShareId)>>>;
 
 /// What became of one share at one holder.
 enum Outcome {
@@ -54,7 +56,8 @@ impl Grid {
         let (send, receive) = mpsc::channel(EVENTS);
         let grid = self.clone();
         tokio::spawn(async move {
-            let upload = Upload { grid, drive, source, coding, placed, events: send.clone() };
+            let upload =
+                Upload { grid, drive, source, coding, placed, events: send.clone(), sent: Sent::default() };
             tokio::select! { biased;
                 () = send.closed() => {}
                 () = upload.run() => {}
@@ -93,8 +96,9 @@ impl Grid {
         source: Arc<dyn PackSource>,
         number: u16,
         node: NodeId,
+        sent: Sent,
     ) -> Outcome {
-        match self.try_put(drive, source, number, node).await {
+        match self.try_put(drive, source, number, node, sent).await {
             Ok(outcome) => outcome,
             Err(why) => Outcome::Failed(format!("{}: {why}", self.roster.name_of(&node))),
         }
@@ -106,6 +110,7 @@ impl Grid {
         source: Arc<dyn PackSource>,
         number: u16,
         node: NodeId,
+        sent: Sent,
     ) -> Result<Outcome, String> {
         let member = self.member(&node).ok_or("it is no friend any more")?;
         let access = self.access(&drive).ok_or("the drive is not open")?;
@@ -121,17 +126,8 @@ impl Grid {
             Ok::<_, String>((source.seal(number, &node)?, token))
         });
         let (sealed, token) = sealed.await.map_err(|e| e.to_string())??;
-        let lease = Lease {
-            account: self.roster.me().person,
-            share: sealed.id,
-            drive,
-            len,
-            term_days: TERM_DAYS,
-            priority: 0,
-            lock_until: None,
-            sponsor: false,
-            read_token_hash: read_token_hash(&token),
-        };
+        sent.lock().insert(node, (number, sealed.id));
+        let lease = self.lease_for(drive, sealed.id, len, &token);
         let grants = self.roster.chain_for(&node);
         let request = Request::Put { lease, grants, reservation: None };
         let deadline = PUT_TIME + Duration::from_secs(len / SLOWEST_RATE);
@@ -157,7 +153,9 @@ impl Grid {
             other => {
                 let refusal = self.refusal_of(&member, other)?;
                 if refusal.limit > 0 {
-                    self.note(&node, |h| (h.used, h.refused_limit) = (refusal.used, Some(refusal.limit)));
+                    let granted = self.roster.allowed_at(&node);
+                    let said = Some((refusal.limit, granted));
+                    self.note(&node, |h| (h.used, h.refused) = (refusal.used, said));
                 }
                 Ok(Outcome::Refused(refusal))
             }
@@ -172,6 +170,7 @@ struct Upload {
     coding: Coding,
     placed: Vec<SharePlace>,
     events: mpsc::Sender<UploadEvent>,
+    sent: Sent,
 }
 
 /// One transfer that is under way.
@@ -205,8 +204,7 @@ impl Upload {
                     }
                     if matches!(outcome, Outcome::Placed(_)) {
                         took = took.max(run.since.elapsed());
-                        // The one this overtook is left alone: should it still finish, its
-                        // share is one more copy.
+                        // The one this overtook is left alone; its share is let go in the end.
                         running.retain(|_, r: &mut Running| r.number != number);
                     }
                     if self.tell(number, node, outcome).await {
@@ -235,12 +233,24 @@ impl Upload {
             let why = format!("{} is too slow now", self.grid.roster.name_of(node));
             self.send(UploadEvent::Failed { holder: *node, number: run.number, why }).await;
         }
+        drop(tasks);
+        self.grid.let_go(self.overtaken());
         let missing = (0..u16::from(self.coding.n)).filter(|n| !self.stands(*n)).collect();
         self.send(UploadEvent::Finished { placed: self.placed.clone(), missing }).await;
     }
 
     fn stands(&self, number: u16) -> bool {
         self.placed.iter().any(|p| p.number == number)
+    }
+
+    /// Shares sent to friends whose number stands at another now.
+    fn overtaken(&self) -> Vec<(NodeId, ShareId)> {
+        let sent = self.sent.lock();
+        let lost = sent.iter().filter(|(node, (number, id))| {
+            let stands = |p: &SharePlace| p.holder == **node && p.id == *id;
+            self.stands(*number) && !self.placed.iter().any(stands)
+        });
+        lost.map(|(node, (_, id))| (*node, *id)).collect()
     }
 
     fn level(&self) -> Level {
@@ -256,7 +266,8 @@ impl Upload {
         node: NodeId,
     ) {
         running.insert(node, Running { number, since: Instant::now(), slow: false });
-        let put = self.grid.clone().put_share(self.drive, self.source.clone(), number, node);
+        let put =
+            self.grid.clone().put_share(self.drive, self.source.clone(), number, node, self.sent.clone());
         tasks.spawn(async move { Done { number, node, outcome: put.await } });
     }
 

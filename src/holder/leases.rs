@@ -3,7 +3,7 @@
 use super::state::{Event, HolderStatus};
 use super::{Caller, Holder, HolderError};
 use crate::keys::{PersonId, ShareId, Signed};
-use crate::ledger::{LeaseEvent, LeaseKey, decode_grant, signed_by_person};
+use crate::ledger::{Kept, LeaseEvent, LeaseKey, decode_grant, signed_by_person};
 use crate::wire::{Grant, Reason, Response};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ impl Holder {
         caller: &Caller,
         account: PersonId,
         shares: Vec<(ShareId, Option<u64>)>,
-        event: impl Fn(ShareId) -> LeaseEvent,
+        event: impl Fn(&Kept) -> Option<LeaseEvent>,
     ) -> Response {
         if caller.person != Some(account) {
             return self.refuse(Reason::NotYours, account, "these are leases of another account");
@@ -29,8 +29,11 @@ impl Holder {
                 if generation.is_some_and(|g| g != current) {
                     continue;
                 }
-                last = Some(state.record(&self.log, Event::Lease(event(share))));
+                let event = event(kept);
                 done.push((share, current));
+                if let Some(event) = event {
+                    last = Some(state.record(&self.log, Event::Lease(event)));
+                }
             }
         }
         match last {
@@ -52,7 +55,12 @@ impl Holder {
     ) -> Response {
         let until = self.today().saturating_add(u32::from(days.min(self.options.policy.term_friends)));
         let shares = shares.into_iter().map(|s| (s, None)).collect();
-        self.change(caller, account, shares, |share| LeaseEvent::Renew { account, share, until }).await
+        let worth = self.options.policy.renew_worth;
+        let event = |kept: &Kept| {
+            let longer = until >= kept.until.saturating_add(worth);
+            longer.then_some(LeaseEvent::Renew { account, share: kept.lease.share, until })
+        };
+        self.change(caller, account, shares, event).await
     }
 
     pub(super) async fn release(
@@ -63,7 +71,8 @@ impl Holder {
     ) -> Response {
         let effective = self.today().saturating_add(self.options.policy.release_delay);
         let shares = shares.into_iter().map(|(s, g)| (s, Some(g))).collect();
-        self.change(caller, account, shares, |share| LeaseEvent::Release { account, share, effective }).await
+        let event = |kept: &Kept| Some(LeaseEvent::Release { account, share: kept.lease.share, effective });
+        self.change(caller, account, shares, event).await
     }
 
     pub(super) async fn cancel_release(
@@ -73,14 +82,14 @@ impl Holder {
         shares: Vec<(ShareId, u64)>,
     ) -> Response {
         let shares = shares.into_iter().map(|(s, g)| (s, Some(g))).collect();
-        self.change(caller, account, shares, |share| LeaseEvent::Cancel { account, share }).await
+        let event = |kept: &Kept| Some(LeaseEvent::Cancel { account, share: kept.lease.share });
+        self.change(caller, account, shares, event).await
     }
 
     /// Leases that ended go, with their files; counters are written down.
     pub async fn maintain(self: &Arc<Self>) {
         let today = self.today();
-        // Friends' shares past their term are kept: only what was released goes by itself.
-        let ended = self.state.lock().book.ended(today, u32::MAX);
+        let ended = self.state.lock().book.ended(today, self.options.policy.retention_friends);
         for key in ended {
             if let Err(e) = self.drop_lease(key).await {
                 tracing::error!(error = %e, "an ended lease could not be removed");
@@ -96,9 +105,10 @@ impl Holder {
         let lock = self.busy_lock(key);
         let busy = lock.lock().await;
         let (account, share) = key;
-        let still = self.state.lock().book.get(&account, &share).and_then(|k| k.releasing);
-        if still.is_none_or(|effective| self.today() < effective) {
-            // Put anew or cancelled in the meantime.
+        let retention = self.options.policy.retention_friends;
+        let ended = self.state.lock().book.has_ended(&key, self.today(), retention);
+        if !ended {
+            // Put anew, renewed or cancelled in the meantime.
             return Ok(());
         }
         let event = Event::Lease(LeaseEvent::Drop { account, share });

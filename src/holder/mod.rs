@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod adopt;
 mod body;
 mod drive_logs;
 mod get;
@@ -17,6 +18,7 @@ mod records;
 mod serve;
 mod shares;
 mod state;
+mod statement;
 
 #[cfg(test)]
 pub(crate) mod tests;

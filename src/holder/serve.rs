@@ -22,6 +22,7 @@ impl Holder {
                 | Request::LogAppend { .. }
                 | Request::LogFetch { .. }
                 | Request::LogWatch { .. }
+                | Request::Statement { .. }
         )
     }
 
@@ -37,6 +38,8 @@ impl Holder {
             Request::Get { share, account, token, ranges, leaf, nonce: _ } => {
                 self.get(caller, (account, share), &token, &ranges, leaf).await
             }
+            Request::LeaseAdopt { leases, grants } => self.adopt(caller, leases, &grants).await.into(),
+            Request::Statement { statement } => self.statement(caller, statement).await.into(),
             Request::Offer { lease, grants } => self.offer(caller, lease, &grants).await.into(),
             other => match self.lease_request(caller, other).await {
                 Ok(response) => response.into(),

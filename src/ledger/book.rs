@@ -67,6 +67,15 @@ pub struct Kept {
     pub releasing: Option<Day>,
 }
 
+impl Kept {
+    fn ended(&self, today: Day, retention: u32) -> bool {
+        let locked = self.lease.lock_until.is_some_and(|d| today < d);
+        let released = self.releasing.is_some_and(|d| today >= d);
+        let expired = today >= self.until.saturating_add(retention);
+        !locked && (released || expired)
+    }
+}
+
 /// The book. Every method is deterministic; [`LeaseBook::apply`] is the only change.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseBook {
@@ -168,6 +177,12 @@ impl LeaseBook {
         self.leases.iter()
     }
 
+    /// The leases of one account, by share.
+    pub fn of_account(&self, account: &PersonId) -> impl Iterator<Item = &Kept> {
+        let range = (*account, ShareId([0; 32]))..=(*account, ShareId([0xff; 32]));
+        self.leases.range(range).map(|(_, kept)| kept)
+    }
+
     /// Number of leases.
     pub fn len(&self) -> usize {
         self.leases.len()
@@ -196,13 +211,12 @@ impl LeaseBook {
     /// Leases that have ended by `today`: the release took effect, or the term ran out
     /// `retention` days ago; a lease that is locked stays.
     pub fn ended(&self, today: Day, retention: u32) -> Vec<LeaseKey> {
-        let over = |kept: &Kept| {
-            let locked = kept.lease.lock_until.is_some_and(|d| today < d);
-            let released = kept.releasing.is_some_and(|d| today >= d);
-            let expired = today >= kept.until.saturating_add(retention);
-            !locked && (released || expired)
-        };
-        self.leases.iter().filter(|(_, k)| over(k)).map(|(key, _)| *key).collect()
+        self.leases.iter().filter(|(_, k)| k.ended(today, retention)).map(|(key, _)| *key).collect()
+    }
+
+    /// Whether one lease is in force no more in that sense.
+    pub fn has_ended(&self, key: &LeaseKey, today: Day, retention: u32) -> bool {
+        self.leases.get(key).is_some_and(|kept| kept.ended(today, retention))
     }
 
     /// BLAKE3 over the sorted leases of an account, for the statement.

@@ -54,6 +54,10 @@ pub struct Policy {
     pub renew_friends: u16,
     pub term_others: u16,
     pub renew_others: u16,
+    /// Days for which a share is kept after its term has run out.
+    pub retention_friends: u32,
+    /// A term is written down anew when that makes it longer by so many days.
+    pub renew_worth: u32,
     /// Days between a release and its effect.
     pub release_delay: u32,
     /// Days of service before a stranger nobody vouches for counts in full.
@@ -71,6 +75,8 @@ impl Default for Policy {
             renew_friends: 45,
             term_others: 30,
             renew_others: 15,
+            retention_friends: 90,
+            renew_worth: 7,
             release_delay: 7,
             dues_days: 14,
             credit_days: 30,

@@ -14,6 +14,14 @@ pub struct Counters {
     pub routed_out: u128,
 }
 
+/// What an account may have at a holder, and has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Holding {
+    pub limit: u64,
+    pub used: u64,
+    pub leases: u64,
+}
+
 /// The next statement after `previous` (the signed bytes of the last co-signed one).
 pub fn form_statement(
     account: PersonId,
@@ -21,6 +29,7 @@ pub fn form_statement(
     previous: Option<(&Statement, &Signed)>,
     counters: &Counters,
     lease_set: Hash,
+    holding: Holding,
     day: Day,
 ) -> Statement {
     Statement {
@@ -36,6 +45,9 @@ pub fn form_statement(
         lease_set,
         routed_in: counters.routed_in,
         routed_out: counters.routed_out,
+        limit: holding.limit,
+        used: holding.used,
+        leases: holding.leases,
     }
 }
 
@@ -50,10 +62,17 @@ pub fn follows(previous: Option<(&Statement, &Signed)>, next: &Statement) -> boo
     let Some((before, signed)) = previous else {
         return next.seq == 1 && next.previous == Hash([0; 32]);
     };
-    next.account == before.account
-        && next.holder == before.holder
+    rises(before, next)
         && before.seq.checked_add(1) == Some(next.seq)
         && next.previous == statement_hash(signed)
+}
+
+/// Whether `next` may be a later statement of the same pair (those between may be lost), or the
+/// same one again: no counter goes back.
+pub fn rises(before: &Statement, next: &Statement) -> bool {
+    next.account == before.account
+        && next.holder == before.holder
+        && next.seq >= before.seq
         && next.day >= before.day
         && next.byte_days_verified >= before.byte_days_verified
         && next.bytes_read >= before.bytes_read

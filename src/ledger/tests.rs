@@ -260,15 +260,40 @@ proptest! {
 #[test]
 fn statements_chain_and_never_go_back() {
     let counters = Counters { bytes_read: 5, ..Counters::default() };
-    let first = form_statement(person(2), HOLDER, None, &counters, Hash([0; 32]), 3);
+    let first = form_statement(person(2), HOLDER, None, &counters, Hash([0; 32]), Holding::default(), 3);
     assert!(follows(None, &first));
     let signed = Signed { bytes: postcard::to_allocvec(&first).unwrap(), signature: Vec::new() };
     let more = Counters { bytes_read: 6, ..counters };
-    let next = form_statement(person(2), HOLDER, Some((&first, &signed)), &more, Hash([0; 32]), 4);
+    let next = form_statement(
+        person(2),
+        HOLDER,
+        Some((&first, &signed)),
+        &more,
+        Hash([0; 32]),
+        Holding::default(),
+        4,
+    );
     assert!(follows(Some((&first, &signed)), &next));
     let less = Counters { bytes_read: 4, ..counters };
-    let back = form_statement(person(2), HOLDER, Some((&first, &signed)), &less, Hash([0; 32]), 4);
+    let back = form_statement(
+        person(2),
+        HOLDER,
+        Some((&first, &signed)),
+        &less,
+        Hash([0; 32]),
+        Holding::default(),
+        4,
+    );
     assert!(!follows(Some((&first, &signed)), &back));
     let skipped = crate::wire::Statement { seq: 3, ..next };
     assert!(!follows(Some((&first, &signed)), &skipped));
+}
+
+#[test]
+fn days_have_dates() {
+    let known = [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_781, "2026-11-24")];
+    for (day, date) in known {
+        assert_eq!(date_of(day), date);
+    }
+    assert_eq!(date_of(u32::MAX).len(), "11761191-01-20".len());
 }

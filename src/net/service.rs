@@ -72,8 +72,9 @@ pub trait Service: Send + Sync + 'static {
         responder: Responder,
     ) -> BoxFuture<'a, ()>;
 
-    /// A refusal for what the network itself turns away (unknown or malformed requests).
-    /// The default is unsigned: nobody is asked to rely on it.
+    /// The refusal with which the network turns away what no handler sees (unknown or malformed
+    /// requests). A node signs it and says why; the default, for doubles that have no key, is
+    /// empty and not signed.
     fn refusal(&self, peer: &PeerInfo, reason: Reason, detail: &str) -> Signed {
         let _ = (peer, reason, detail);
         Signed { bytes: Vec::new(), signature: Vec::new() }

@@ -67,6 +67,7 @@ pub(super) fn request(request: &Request) -> Result<(), WireError> {
             at_most("logs in a vector", vector.len(), VECTOR_MAX)?;
             at_most("wait in ms", *wait_ms as usize, WATCH_MAX.as_millis() as usize)
         }
+        Request::GrantChain { grants } => at_most("grants", grants.len(), GRANTS_MAX),
         Request::Roster { records } => at_most("roster records", records.len(), ROSTER_MAX),
         Request::Join { body, .. } => at_most("bytes of a join", body.len(), JOIN_MAX - JOIN_HEAD),
         Request::Notice { reason, .. } => at_most("bytes of a reason", reason.len(), DETAIL_MAX),

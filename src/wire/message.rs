@@ -243,6 +243,10 @@ pub enum Request {
     Transfer {
         bytes: Vec<u8>,
     },
+    /// Grants passed on to you, with those they descend from. -> Done.
+    GrantChain {
+        grants: Vec<Signed>,
+    },
 }
 
 /// Answers.
@@ -321,6 +325,10 @@ pub struct Statement {
     pub lease_set: Hash,
     pub routed_in: u128,
     pub routed_out: u128,
+    /// Bytes the account may use here, and uses; how many leases it has.
+    pub limit: u64,
+    pub used: u64,
+    pub leases: u64,
 }
 
 /// Outcomes of audits.
@@ -353,7 +361,7 @@ pub struct Member {
 
 impl Request {
     /// Kinds of requests this version knows; they are numbered from 0 in order of declaration.
-    pub const KINDS: u32 = 22;
+    pub const KINDS: u32 = 23;
 }
 
 impl Response {

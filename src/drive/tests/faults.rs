@@ -34,6 +34,17 @@ async fn with_too_few_holders_a_read_is_an_error_in_time_and_metadata_stays() {
         );
     }
     assert!(begun.elapsed() < Duration::from_secs(46), "15 s each");
+    // Again: the answer is known, and comes at once; after a while friends are asked anew.
+    let begun = tokio::time::Instant::now();
+    for (path, _) in &files {
+        assert!(matches!(b.read(path).await, Err(Error::Unreadable(_))));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let begun = tokio::time::Instant::now();
+    assert!(matches!(b.read(&files[0].0).await, Err(Error::Unreadable(_))));
+    assert!(begun.elapsed() > Duration::from_secs(10), "asked again: {:?}", begun.elapsed());
+    // A friend comes: what was known counts no more.
     grid.set_up(2, true);
     for (path, bytes) in &files {
         assert!(b.read(path).await.unwrap() == *bytes);

@@ -20,6 +20,8 @@ pub struct MemHolder {
     pub shares: BTreeMap<ShareId, Vec<u8>>,
     pub logs: BTreeMap<LogId, Vec<Vec<u8>>>,
     pub admin: Vec<Signed>,
+    /// Bytes it grants.
+    pub limit: u64,
 }
 
 /// All holders; what is common to all nodes.
@@ -55,7 +57,7 @@ fn coding_for(n: usize) -> Option<Coding> {
 
 impl MemGrid {
     pub fn new(holders: usize) -> Arc<MemGrid> {
-        let make = |_| MemHolder { up: true, ..MemHolder::default() };
+        let make = |_| MemHolder { up: true, limit: 1 << 40, ..MemHolder::default() };
         Arc::new(MemGrid {
             holders: Mutex::new((0..holders).map(make).collect()),
             coding: Mutex::new(None),
@@ -79,6 +81,10 @@ impl MemGrid {
             let at = share.len() / 2;
             share[at] ^= 1;
         }
+    }
+    /// A holder's disk is wiped of shares.
+    pub fn lose(&self, holder: usize) {
+        self.holders.lock()[holder].shares.clear();
     }
     fn up(&self) -> Vec<usize> {
         let holders = self.holders.lock();
@@ -169,10 +175,14 @@ impl DriveGrid for MemClient {
             errors: 0,
             wrong_bytes: 0,
             last_error: None,
-            limit: 0,
+            limit: h.limit,
             used: 0,
             given: 0,
             lent: 0,
+            said: None,
+            notice: None,
+            away_until: None,
+            audits: (0, 0),
         };
         holders.iter().enumerate().map(status).collect()
     }
@@ -288,6 +298,21 @@ impl DriveGrid for MemClient {
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.grid.changes.subscribe()
+    }
+    fn audit(&self, _drive: DriveId, record: CatalogueRecord, place: usize) -> Boxed<Audit> {
+        let place = &record.shares[place];
+        let holders = self.grid.holders.lock();
+        let holder = &holders[usize::from(place.holder.0[0]) - 1];
+        let found = match holder.shares.get(&place.id) {
+            _ if !holder.up => Audit::NoAnswer,
+            None => Audit::Lost("no such share".into()),
+            Some(bytes) if ShareTree::of(bytes).id() != place.id => Audit::Lost("wrong bytes".into()),
+            Some(_) => Audit::Kept,
+        };
+        Box::pin(std::future::ready(found))
+    }
+    fn suspects(&self, _drive: &DriveId) -> Vec<PackId> {
+        Vec::new()
     }
     fn room(&self, _drive: &DriveId) -> Room {
         Room { total: 1 << 40, free: 1 << 39 }

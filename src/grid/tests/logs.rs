@@ -1,7 +1,8 @@
 use super::village::*;
 use crate::grid::AppendEvent;
-use crate::keys::EntryHash;
-use crate::wire::Head;
+use crate::holder::tests::common::{TestEntry, call};
+use crate::keys::{AdminLog, EntryHash, Epoch, Power, Seed, Signed, Writer, WriterKey};
+use crate::wire::{Head, Request, Response};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -76,4 +77,66 @@ async fn news_is_fetched_and_watched() {
         seen.extend(news.entries);
     }
     assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+}
+
+/// The village's drive with one more writer, and an entry of that writer.
+fn with_another_writer(v: &Village) -> (AdminLog, Vec<u8>) {
+    let mut log = v.drive.log.clone();
+    let writer = WriterKey::new(&Seed::from_bytes([77; 32]), [2; 16]);
+    let you = crate::holder::tests::common::Someone::new(1);
+    let enrolled = Writer {
+        key: writer.public(),
+        person: you.id(),
+        node: you.node(),
+        power: Power::Write,
+        from: Epoch::FIRST,
+        ticket: None,
+    };
+    log.enrol_writer(you.person.signing(), enrolled).unwrap();
+    let entry = TestEntry {
+        drive: v.drive.id(),
+        writer: writer.public(),
+        log: writer.log(),
+        seq: 1,
+        previous: EntryHash([0; 32]),
+        filling: vec![0; 10],
+    };
+    let signed = Signed::record(writer.signing(), &entry);
+    (log, crate::keys::encode(&signed))
+}
+
+/// Admin records that a friend keeps of the drive.
+async fn admin_at(v: &Village, friend: usize) -> usize {
+    let token = v.drive.keys.read_token(Epoch::FIRST, &v.nodes[friend]).unwrap();
+    let fetch = Request::LogFetch { drive: v.drive.id(), token, vector: Vec::new(), admin_len: 0 };
+    match call(&v.holder(friend), &v.net.you, fetch).await.response {
+        Response::LogEntries { admin, .. } => admin.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_admin_records_reach_holders_without_an_entry() {
+    let v = Village::new(3, 1 << 30).await;
+    let id = v.drive.id();
+    let entries = v.drive.entries(START, 3, 1000);
+    v.access.add(id, &entries);
+    all(v.grid.append(id, entries)).await;
+    v.set(2, Mood::Off);
+    let (log, entry) = with_another_writer(&v);
+    *v.access.admin.lock() = log.records(0).to_vec();
+    // As after an enrolment: nothing but the admin log is new.
+    all(v.grid.append(id, Vec::new())).await;
+    let len = log.records(0).len();
+    assert_eq!((admin_at(&v, 0).await, admin_at(&v, 1).await), (len, len));
+    // One that was off learns of it when it is back.
+    assert_eq!(admin_at(&v, 2).await, len - 1);
+    v.set(2, Mood::On);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(admin_at(&v, 2).await, len);
+    // Told once, it is not told again; and the new writer's entry is taken at once.
+    let before = v.asked();
+    v.access.add(id, std::slice::from_ref(&entry));
+    let (acked, failed, _) = all(v.grid.append(id, vec![entry])).await;
+    assert_eq!((acked.len(), failed, v.asked() - before), (3, 0, 3));
 }

@@ -2,13 +2,15 @@
 
 use super::village::*;
 use crate::content::Coding;
-use crate::grid::{Door, Grid, GridError, Invitation, Joined, Level, Me, PackRange, Roster, UploadEvent};
+use crate::grid::{
+    Door, Grid, GridError, Invitation, Joined, Level, Me, PackRange, Roster, UploadEvent, gossip,
+};
 use crate::holder::tests::common::{Someone, check_entry};
 use crate::holder::tests::logs::drive;
 use crate::holder::{Caller, Holder};
 use crate::keys::{Certificate, DriveId, Hash, Power};
 use crate::net::{BodyReader, BoxFuture, Config, Endpoint, PeerInfo, Responder, Service};
-use crate::wire::{Enrol, JoinedDrive, Request, Ticket};
+use crate::wire::{Enrol, JoinedDrive, Reason, Refusal, Request, Response, Ticket};
 use crate::world::{MemIndexes, Places, World};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -56,6 +58,10 @@ impl Service for Server {
                 responder.send(&answer).await.ok();
                 return;
             }
+            let request = match self.roster.answer(&peer.node, request).await {
+                Ok(answer) => return drop(responder.send(&answer).await),
+                Err(request) => *request,
+            };
             let reply = self.holder.serve(&Caller::from(&peer), request, &mut body).await;
             match reply.body {
                 None => drop(responder.send(&reply.response).await),
@@ -164,7 +170,12 @@ async fn friends(n: u8) -> (Node, Vec<Node>, Arc<Grid>, Arc<Pack>) {
         you.endpoint.peer(friend.who.node()).connect(DEADLINE).await.unwrap();
     }
     let drive = Arc::new(drive(&you.who));
-    let access = Arc::new(Access { drive: drive.clone(), entries: Mutex::default() });
+    let access = Arc::new(Access {
+        drive: drive.clone(),
+        entries: Mutex::default(),
+        admin: Mutex::default(),
+        leased: Mutex::default(),
+    });
     let endpoint = Arc::new(you.endpoint.clone());
     let grid = Grid::with(&you.world, you.roster.clone(), endpoint, None, check_entry);
     grid.open_drive(access);
@@ -227,4 +238,40 @@ async fn a_hung_friend_does_not_hold_an_upload_up() {
     }
     assert_eq!(households.len(), 5);
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+}
+
+/// Waits until something holds, within [`DEADLINE`].
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < DEADLINE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_may_use_a_friend_who_joins_after_it() {
+    let (host, guest, late) = (node(1).await, node(2).await, node(3).await);
+    for node in [&host, &guest, &late] {
+        tokio::spawn(gossip(node.roster.clone(), node.endpoint.clone()));
+    }
+    join(&guest, &invite(&host).await).await.unwrap();
+    // The guest writes in a drive of the host; then the third comes.
+    host.roster.set_guests([guest.who.id()].into());
+    join(&late, &invite(&host).await).await.unwrap();
+    let at = late.who.node();
+    until("the grant is passed on", || guest.roster.allowed_at(&at) == 1 << 30).await;
+    let lease = crate::holder::tests::common::lease(guest.who.id(), &[7; 1000]);
+    let offer = Request::Offer { lease: lease.clone(), grants: guest.roster.chain_for(&at) };
+    let answer = guest.endpoint.peer(at).request(&offer, crate::net::Priority::Upload, DEADLINE).await;
+    assert!(matches!(answer, Ok(Response::Accept { .. })), "{answer:?}");
+    // Who has more to give gives it to the guest as well.
+    late.roster.give(host.who.id(), 1 << 31).await.unwrap();
+    until("the raised grant is passed on", || guest.roster.allowed_at(&at) == 1 << 31).await;
+    // Somebody else's chain is not taken from one who did not make it.
+    let stolen = Request::GrantChain { grants: guest.roster.chain_for(&at) };
+    let answer = guest.endpoint.peer(at).request(&stolen, crate::net::Priority::Log, DEADLINE).await;
+    let Ok(Response::Refusal { refusal }) = answer else { panic!("{answer:?}") };
+    let refusal: Refusal = refusal.open(&late.who.device.signing().public()).unwrap();
+    assert_eq!(refusal.reason, Reason::NoGrant);
 }

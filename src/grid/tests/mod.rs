@@ -1,6 +1,7 @@
 //! A grid in memory: real holders, a network that can be switched off, hung and corrupted.
 
 mod faults;
+mod leases;
 mod logs;
 mod loopback;
 mod packs;

@@ -1,7 +1,9 @@
 //! The grid the tests run on.
 
 use crate::content::{CatalogueRecord, Coding, HolderStream, PackEncoder, SharePlace};
-use crate::grid::{Download, DriveAccess, Friends, Grid, Me, PackSource, Roster, SealedShare, UploadEvent};
+use crate::grid::{
+    Download, DriveAccess, Friends, Grid, LeasedShare, Me, PackSource, Roster, SealedShare, UploadEvent,
+};
 use crate::holder::tests::common::*;
 use crate::holder::tests::logs::{TestDrive, drive};
 use crate::holder::{Caller, Holder, Reply};
@@ -23,6 +25,8 @@ pub enum Mood {
     Off,
     /// Connected, and never answers.
     Hung,
+    /// Takes everything, and answers three seconds later whether or not somebody waits for it.
+    Slow,
     /// Serves one wrong byte in everything it serves.
     Lying,
     /// Ends every answer early.
@@ -40,7 +44,7 @@ struct Friend {
 /// All friends, by node.
 pub struct Net {
     friends: Mutex<BTreeMap<NodeId, Friend>>,
-    you: Caller,
+    pub you: Caller,
     events: broadcast::Sender<Event>,
 }
 
@@ -60,6 +64,14 @@ impl Net {
         match mood {
             Mood::Off => return Err(NetError::Unreachable { node, why: "it is off".into() }),
             Mood::Hung => std::future::pending().await,
+            Mood::Slow => {
+                let you = self.you.clone();
+                let serve = async move {
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                    holder.serve(&you, request, &mut VecDeque::from(body)).await
+                };
+                return Ok(tokio::spawn(serve).await.expect("served"));
+            }
             _ => tokio::time::sleep(Duration::from_millis(2)).await,
         }
         let mut reply = holder.serve(&self.you, request, &mut VecDeque::from(body)).await;
@@ -140,6 +152,9 @@ pub struct Village {
 pub struct Access {
     pub drive: Arc<TestDrive>,
     pub entries: Mutex<BTreeMap<LogId, Vec<Vec<u8>>>>,
+    /// The admin log, when it is longer than the drive's own.
+    pub admin: Mutex<Vec<Signed>>,
+    pub leased: Mutex<Vec<LeasedShare>>,
 }
 
 impl Access {
@@ -169,7 +184,11 @@ impl DriveAccess for Access {
         Ok(())
     }
     fn admin(&self) -> Vec<Signed> {
-        self.drive.log.records(0).to_vec()
+        let later = self.admin.lock();
+        if later.is_empty() { self.drive.log.records(0).to_vec() } else { later.clone() }
+    }
+    fn leased(&self) -> Vec<LeasedShare> {
+        self.leased.lock().clone()
     }
     fn vector(&self) -> Vec<Head> {
         let all = self.entries.lock();
@@ -213,6 +232,26 @@ impl Village {
     /// `n` friends who each grant `bytes`.
     pub async fn new(n: u8, bytes: u64) -> Village {
         let you = Someone::new(1);
+        let mut friends = Vec::new();
+        for i in 0..n {
+            let who = Someone::new(i + 10);
+            let disk = SimDisk::new();
+            let holder = who.holder(&world_of(&disk)).await;
+            friends.push(Friend { holder, disk, mood: Mood::On, asked: 0, who });
+        }
+        let drive = Arc::new(drive(&you));
+        Village::among(you, friends, drive, bytes).await
+    }
+    /// The same friends and the same drive, as somebody else sees them.
+    pub async fn of(you: Someone, other: &Village, bytes: u64) -> Village {
+        let mut friends = Vec::new();
+        for (i, node) in (0u8..).zip(&other.nodes) {
+            let (holder, disk) = (other.holder(i.into()), other.net.friends.lock()[node].disk.clone());
+            friends.push(Friend { holder, disk, mood: Mood::On, asked: 0, who: Someone::new(i + 10) });
+        }
+        Village::among(you, friends, other.drive.clone(), bytes).await
+    }
+    async fn among(you: Someone, friends: Vec<Friend>, drive: Arc<TestDrive>, bytes: u64) -> Village {
         let net = Arc::new(Net {
             friends: Mutex::new(BTreeMap::new()),
             you: you.caller(),
@@ -233,22 +272,23 @@ impl Village {
         };
         let roster = Roster::open(&world, &places().state, &you.device.local(), me).await.unwrap();
         let mut nodes = Vec::new();
-        for i in 0..n {
-            let who = Someone::new(i + 10);
-            let disk = SimDisk::new();
-            let holder = who.holder(&super::village::world_of(&disk)).await;
+        for (i, friend) in (1..).zip(friends) {
+            let who = &friend.who;
             let mut grant: Grant = who.grant(you.id(), bytes, 1).peek().unwrap();
             grant.holder = Some(who.node());
             let grant = Signed::record(who.person.signing(), &grant);
-            roster.merge(&[member(&who, i + 1)]).await.unwrap();
+            roster.merge(&[member(who, i)]).await.unwrap();
             roster.keep_chain(who.node(), vec![grant]).await.unwrap();
             nodes.push(who.node());
-            let friend = Friend { holder, disk, mood: Mood::On, asked: 0, who };
-            net.friends.lock().insert(nodes[usize::from(i)], friend);
+            net.friends.lock().insert(who.node(), friend);
         }
         let grid = Grid::with(&world, roster, Arc::new(Double(net.clone())), None, check_entry);
-        let drive = Arc::new(drive(&you));
-        let access = Arc::new(Access { drive: drive.clone(), entries: Mutex::default() });
+        let access = Arc::new(Access {
+            drive: drive.clone(),
+            entries: Mutex::default(),
+            admin: Mutex::default(),
+            leased: Mutex::default(),
+        });
         grid.open_drive(access.clone());
         Village { net, grid, drive, access, nodes }
     }

@@ -5,8 +5,8 @@ mod requests;
 mod who;
 
 use super::*;
-use crate::keys::{DeviceKeys, NodeId, PersonId, Seed, Signed};
-use crate::wire::{Reason, Request, Response};
+use crate::keys::{DeviceKeys, NodeId, PersonId, Seed, Signed, SigningKey};
+use crate::wire::{Reason, Refusal, Request, Response};
 use crate::world::{MemIndexes, World};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -92,6 +92,28 @@ impl Service for Echo {
             }
         })
     }
+
+    fn refusal(&self, peer: &PeerInfo, reason: Reason, detail: &str) -> Signed {
+        signed_refusal(peer, reason, detail)
+    }
+}
+
+/// A refusal by the person whose key is all sevens.
+pub fn signed_refusal(peer: &PeerInfo, reason: Reason, detail: &str) -> Signed {
+    let refusal = Refusal {
+        reason,
+        limit: 0,
+        used: 0,
+        detail: detail.into(),
+        holder: NodeId([7; 32]),
+        account: peer.person.unwrap_or(PersonId([0; 32])),
+        day: 1,
+    };
+    Signed::record(&refuser(), &refusal)
+}
+
+pub fn refuser() -> SigningKey {
+    SigningKey::from_seed(&Seed::from_bytes([7; 32]))
 }
 
 pub struct TestNode {

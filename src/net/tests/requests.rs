@@ -148,7 +148,10 @@ async fn what_cannot_be_decoded_costs_its_stream_only() {
         let (mut send, mut recv) = live.connection.open_bi().await.unwrap();
         send.write_all(&bytes).await.unwrap();
         let answer = dial::response(b.id, &mut recv, FRAME_MAX).await.unwrap();
-        assert!(matches!(answer, Response::Refusal { .. }), "{answer:?}");
+        let Response::Refusal { refusal } = answer else { panic!("no refusal but {answer:?}") };
+        let refusal: Refusal = refusal.open(&refuser().public()).expect("signed");
+        assert!(!refusal.detail.is_empty(), "{refusal:?}");
+        assert_eq!(refusal.account, PersonId([1; 32]), "said to the one who asked");
     }
     // A frame cut short is answered with nothing.
     let (mut send, mut recv) = live.connection.open_bi().await.unwrap();

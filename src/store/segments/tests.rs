@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::testing::{Dice, key, run, seeds, world};
-use crate::world::{Crash, Fault, SimDisk};
+use crate::world::{Crash, Disk, Fault, SimDisk};
 
 const DIR: &str = "/cache/segments";
 

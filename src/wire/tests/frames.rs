@@ -80,6 +80,7 @@ fn limits_are_enforced_on_both_sides() {
     assert_eq!(refused(&Request::Offer { lease: large.clone(), grants: vec![] }), "bytes of a share");
     assert_eq!(refused(&Request::LeaseAdopt { leases: vec![large], grants: vec![] }), "bytes of a share");
     let grants = vec![signed(1); GRANTS_MAX + 1];
+    assert_eq!(refused(&Request::GrantChain { grants: grants.clone() }), "grants");
     assert_eq!(refused(&Request::Offer { lease: lease(), grants }), "grants");
     assert_eq!(refused(&get(vec![Range { offset: 0, len: 1 }; GET_RANGES_MAX + 1], 0)), "ranges");
     assert_eq!(refused(&get(vec![Range { offset: SHARE_MAX, len: 1 }], 0)), "end of a range");
@@ -321,6 +322,9 @@ fn the_largest_records_fit_their_limits() {
         lease_set: Hash([255; 32]),
         routed_in: u128::MAX,
         routed_out: u128::MAX,
+        limit: u64::MAX,
+        used: u64::MAX,
+        leases: u64::MAX,
     };
     assert!(encode_record(&statement).len() <= Statement::MAX);
 }

@@ -67,6 +67,7 @@ pub fn requests() -> Vec<Request> {
         },
         Request::Relay { to: NodeId([13; 32]) },
         Request::Transfer { bytes: vec![14; 3] },
+        Request::GrantChain { grants: vec![signed(19), signed(20)] },
     ]
 }
 

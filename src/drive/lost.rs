@@ -1,0 +1,167 @@
+//! Shares that friends no longer have, as this machine found out: kept on its disk, so that no
+//! restart makes a file look better than it is.
+
+use super::api::Result;
+use super::shared::{Shared, index_error};
+use super::status::FileState;
+use crate::content::{CatalogueRecord, Coding, SharePlace};
+use crate::grid::Level;
+use crate::keys::{Hash, NodeId, PackId, ShareId, decode_canonical, encode};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Name of the file, and its longest content.
+pub const LOST: &str = "lost";
+const LOST_BYTES_MAX: usize = 32 << 20;
+/// Shares remembered; a drive that has lost more is past counting.
+const LOST_MAX: usize = 100_000;
+
+/// One of them. It counts as long as the catalogue names this very share at this holder.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct LostShare {
+    pub pack: PackId,
+    pub number: u16,
+    pub holder: NodeId,
+    pub share: ShareId,
+}
+
+/// All of them, by pack.
+#[derive(Default)]
+pub struct LostShares(BTreeMap<PackId, BTreeSet<LostShare>>);
+
+impl LostShares {
+    /// From the file's content; what cannot be read was nothing.
+    pub fn decode(bytes: &[u8]) -> LostShares {
+        let all: Vec<LostShare> = decode_canonical(bytes, LOST_BYTES_MAX).unwrap_or_default();
+        let mut out = LostShares::default();
+        for lost in all {
+            out.set(lost, true);
+        }
+        out
+    }
+    fn encode(&self) -> Vec<u8> {
+        encode(&self.0.values().flatten().cloned().collect::<Vec<_>>())
+    }
+    /// Whether a place of a pack is known to be lost.
+    pub fn has(&self, pack: &PackId, place: &SharePlace) -> bool {
+        self.0.get(pack).is_some_and(|all| {
+            all.iter().any(|l| (l.number, l.holder, l.share) == (place.number, place.holder, place.id))
+        })
+    }
+    /// Note a share as lost, or as there; answers whether that is news.
+    fn set(&mut self, share: LostShare, lost: bool) -> bool {
+        let pack = share.pack;
+        let all = self.0.entry(pack).or_default();
+        let news = if lost { all.len() < LOST_MAX && all.insert(share) } else { all.remove(&share) };
+        if all.is_empty() {
+            self.0.remove(&pack);
+        }
+        news
+    }
+    /// Packs of which something is noted.
+    pub fn packs(&self) -> Vec<PackId> {
+        self.0.keys().copied().collect()
+    }
+    fn len(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+}
+
+impl Shared {
+    /// The shares of a record that are not known to be lost.
+    pub fn standing(&self, record: &CatalogueRecord) -> Vec<SharePlace> {
+        let lost = self.lost.lock();
+        record.shares.iter().filter(|s| !lost.has(&record.pack, s)).cloned().collect()
+    }
+
+    /// Note what an audit found; on this machine's disk when this returns.
+    pub async fn note_share(&self, pack: &PackId, place: &SharePlace, lost: bool) -> bool {
+        let share = LostShare { pack: *pack, number: place.number, holder: place.holder, share: place.id };
+        let bytes = {
+            let mut all = self.lost.lock();
+            if (lost && all.len() >= LOST_MAX) || !all.set(share, lost) {
+                return false;
+            }
+            all.encode()
+        };
+        if let Err(e) = self.lost_file.store(&bytes).await {
+            self.note(format!("what friends have lost was not written down: {e}"));
+        }
+        self.progressed();
+        true
+    }
+
+    /// Forget what is noted of a pack of which the catalogue says something else by now.
+    pub async fn forget_moved(&self, record: &CatalogueRecord) {
+        let noted: Vec<LostShare> = {
+            let lost = self.lost.lock();
+            lost.0.get(&record.pack).into_iter().flatten().cloned().collect()
+        };
+        for old in noted {
+            let same = |s: &SharePlace| (s.number, s.holder, s.id) == (old.number, old.holder, old.share);
+            if !record.shares.iter().any(same) {
+                let bytes = {
+                    let mut all = self.lost.lock();
+                    all.set(old, false);
+                    all.encode()
+                };
+                if let Err(e) = self.lost_file.store(&bytes).await {
+                    self.note(format!("what friends have lost was not written down: {e}"));
+                }
+            }
+        }
+    }
+
+    /// How well a pack is kept by those who still prove that they have their shares.
+    pub fn pack_state(&self, pack: &PackId) -> Result<FileState> {
+        let Some(record) = self.view().pack(pack).map_err(index_error)? else {
+            return Ok(FileState::AtRisk { margin: 0 });
+        };
+        let coding = coding_of(&record);
+        let standing = self.standing(&record);
+        let households: BTreeSet<Hash> = standing.iter().map(|s| s.household).collect();
+        Ok(match Level::of(coding, households.len()) {
+            Level::Local => FileState::AtRisk { margin: 0 },
+            Level::Published if standing.len() < record.shares.len() => {
+                let over = households.len() - usize::from(coding.k);
+                FileState::AtRisk { margin: u8::try_from(over).unwrap_or(u8::MAX) }
+            }
+            level => self.level_state(level, coding),
+        })
+    }
+
+    /// The least state of a pack that has lost a share; None when none has.
+    pub fn worst_damage(&self) -> Option<FileState> {
+        let packs = self.lost.lock().packs();
+        packs.iter().filter_map(|pack| self.damage_of(pack)).min()
+    }
+
+    fn damage_of(&self, pack: &PackId) -> Option<FileState> {
+        let record = self.view().pack(pack).ok()??;
+        let damaged = self.standing(&record).len() < record.shares.len();
+        damaged.then(|| self.pack_state(pack).unwrap_or(FileState::AtRisk { margin: 0 }))
+    }
+
+    /// Holders of lost shares that are not made good yet, and how many each.
+    pub fn losses(&self) -> BTreeMap<NodeId, u64> {
+        let mut out = BTreeMap::new();
+        for pack in self.lost.lock().packs() {
+            let Ok(Some(record)) = self.view().pack(&pack) else { continue };
+            for place in &record.shares {
+                *out.entry(place.holder).or_default() += u64::from(self.is_lost(&pack, place));
+            }
+        }
+        out.retain(|_, n| *n > 0);
+        out
+    }
+
+    fn is_lost(&self, pack: &PackId, place: &SharePlace) -> bool {
+        self.lost.lock().has(pack, place)
+    }
+}
+
+/// The coding that a record's shares are of.
+pub fn coding_of(record: &CatalogueRecord) -> Coding {
+    let highest = record.shares.iter().map(|s| s.number + 1).max().unwrap_or(0);
+    Coding { k: record.k, n: u8::try_from(highest).unwrap_or(u8::MAX).max(record.k) }
+}

@@ -1,0 +1,53 @@
+//! Whether friends have room for what waits to be kept by them.
+
+use super::shared::Shared;
+use super::uploads::PackState;
+use crate::content::{Coding, Layout};
+use crate::grid::{FriendStatus, Level};
+use crate::keys::Hash;
+use std::collections::BTreeSet;
+
+/// Households that a pack needs at a level. Without a margin safe is as much as full.
+fn needed(coding: Coding, level: Level) -> usize {
+    let (k, n, margin) = (usize::from(coding.k), usize::from(coding.n), usize::from(coding.margin()));
+    match level {
+        Level::Local => 0,
+        Level::Published => k,
+        Level::Safe if margin > 0 => k + margin,
+        Level::Safe | Level::Full => n,
+    }
+}
+
+/// Households besides those that hold a share of a pack, which have room for one more.
+fn with_room(pack: &PackState, share_len: u64, friends: &[FriendStatus]) -> usize {
+    let held: BTreeSet<Hash> = pack.placed.iter().map(|p| p.household).collect();
+    let free = friends.iter().filter(|f| f.limit.saturating_sub(f.used) >= share_len);
+    free.map(|f| f.household).filter(|h| !held.contains(h)).collect::<BTreeSet<_>>().len()
+}
+
+impl Shared {
+    /// Why what waits cannot come to be kept at `level`, even with every friend online: too few
+    /// of them have that much room left. None: there is room.
+    pub fn lacks_room(&self, level: Level) -> Option<String> {
+        let friends = self.grid.holders(&self.drive);
+        let uploads = self.uploads.lock();
+        let waits = uploads.waiting() > 0 || !uploads.packs.is_empty();
+        if friends.is_empty() {
+            return waits.then(|| "no friend has granted any room".into());
+        }
+        for pack in uploads.packs.values() {
+            let more = needed(pack.intent.coding, level).saturating_sub(pack.households());
+            let Ok(layout) = Layout::new(pack.intent.coding.k, pack.intent.len) else { continue };
+            let room = with_room(pack, layout.share_len(), &friends);
+            if more > room {
+                return Some(format!(
+                    "{more} more homes with room for {} bytes each are needed, and {room} of {} friends \
+                     have that much of what they grant left",
+                    layout.share_len(),
+                    friends.len()
+                ));
+            }
+        }
+        None
+    }
+}

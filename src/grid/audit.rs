@@ -1,0 +1,51 @@
+//! Audits: a friend proves that it still has a share, by a range that it cannot foresee.
+
+use super::get::GetError;
+use super::{Audit, Grid};
+use crate::content::{CatalogueRecord, Layout};
+use crate::keys::DriveId;
+use std::time::Duration;
+
+/// How long a friend may take to answer.
+const AUDIT_TIME: Duration = Duration::from_secs(20);
+/// Bytes asked for: one leaf of the proof.
+const AUDIT_LEN: u64 = 1024;
+/// One audit in so many reads the whole share.
+const WHOLE_ONE_IN: u64 = 64;
+
+impl Grid {
+    /// Ask the holder of one share of a pack for a random range of it, with proof. An audit is a
+    /// read like any other.
+    pub async fn audit(&self, drive: DriveId, record: &CatalogueRecord, place: usize) -> Audit {
+        let holder = record.shares[place].holder;
+        if self.own(&holder).is_none() {
+            if self.member(&holder).is_none() {
+                return Audit::Lost("its holder is no friend any more".into());
+            }
+            if !self.friends.online(&holder) {
+                return Audit::NoAnswer;
+            }
+        }
+        let Ok(layout) = Layout::new(record.k, record.len) else { return Audit::NoAnswer };
+        let len = layout.share_len();
+        let chance = u64::from_le_bytes(self.world.random::<8>());
+        let range = match chance % WHOLE_ONE_IN {
+            0 => 0..len,
+            _ => {
+                let start = (chance / WHOLE_ONE_IN) % len.div_ceil(AUDIT_LEN) * AUDIT_LEN;
+                start..(start + AUDIT_LEN).min(len)
+            }
+        };
+        match self.get_ranges(drive, record, place, len, &vec![range], AUDIT_TIME).await {
+            Ok(_) => {
+                self.note(&holder, |h| h.audits_ok += 1);
+                Audit::Kept
+            }
+            Err(GetError::Lost(why)) => {
+                self.note(&holder, |h| h.audits_bad += 1);
+                Audit::Lost(why)
+            }
+            Err(GetError::Later(_) | GetError::Never(_)) => Audit::NoAnswer,
+        }
+    }
+}
