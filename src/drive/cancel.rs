@@ -5,6 +5,7 @@ use super::api::Result;
 use super::records;
 use super::shared::{Core, Shared, index_error, tree_error};
 use crate::tree::{Change, ObjectId, OpId, Operation, queues};
+use std::sync::atomic::Ordering;
 
 impl Shared {
     /// If a version is pending, waits for its upload, and nothing else speaks of it: what it
@@ -20,6 +21,7 @@ impl Shared {
 
     /// Take pending operations back; the journal says so already.
     pub fn forget(&self, core: &mut Core, numbers: &[u64]) -> Result<()> {
+        self.own_changed.store(true, Ordering::Relaxed);
         let step = core.fold.forget(&*self.index, numbers).map_err(tree_error)?;
         self.index.commit(step.batch).map_err(index_error)?;
         let mut uploads = self.uploads.lock();

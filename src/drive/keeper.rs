@@ -4,7 +4,11 @@ use super::api::Result;
 use super::live::Live;
 use super::records::{self, Placed, Settled};
 use super::shared::Shared;
+use crate::content::{Content, Ref};
+use crate::keys::ChunkId;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The journal is told anew and trimmed when its files are this long, and twice as long as
@@ -84,6 +88,47 @@ impl Shared {
         }
     }
 
+    /// Frees own chunks that nothing names any more: of files that came and went, of versions
+    /// that were overtaken, of layers that were written over. One has to be found so twice.
+    pub async fn sweep_own(&self) {
+        // Who has sealed a chunk and not named it yet holds this lock, shared.
+        let Ok(_alone) = self.naming.try_write() else { return };
+        if !self.own_changed.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let unnamed = self.unnamed_chunks();
+        let before = std::mem::replace(&mut *self.unnamed.lock(), unnamed.clone());
+        if !unnamed.is_empty() {
+            self.own_changed.store(true, Ordering::Relaxed);
+        }
+        for id in unnamed.intersection(&before) {
+            if let Err(e) = self.own.free(id).await {
+                return self.note(format!("own segments: {e}"));
+            }
+            self.unnamed.lock().remove(id);
+        }
+    }
+
+    fn unnamed_chunks(&self) -> BTreeSet<ChunkId> {
+        let mut named = self.uploads.lock().needed_chunks();
+        named.extend(self.core.lock().pending.values().flat_map(|p| p.chunks.iter().copied()));
+        let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();
+        for live in lives {
+            let state = live.state.lock();
+            let layers = state.dirty.iter().flat_map(|dirty| dirty.chunks.values());
+            named.extend(layers.filter_map(|l| l.sealed.as_ref()).map(|sealed| sealed.chunk.id));
+            if let Content::Tree { refs, .. } = &*state.content {
+                named.extend(refs.iter().filter_map(|r| match r {
+                    Ref::Chunk(chunk) => Some(chunk.id),
+                    Ref::Hole => None,
+                }));
+            }
+        }
+        let own = self.own.list().into_iter().map(|(id, _)| id).filter(|id| !named.contains(id));
+        // What the tree has a place for is kept for reading, and evicted like a cache.
+        own.filter(|id| matches!(self.view().chunk_places(id), Ok(places) if places.is_empty())).collect()
+    }
+
     /// Flushes the index and shortens the journal, for ever.
     pub async fn keeper_loop(self: Arc<Self>) {
         let shared = self.clone();
@@ -99,6 +144,7 @@ impl Shared {
                 Ok(Err(e)) => self.note(format!("the index: {e}")),
                 Err(e) => self.note(format!("the index: {e}")),
             }
+            self.sweep_own().await;
             if self.journal.status().disk > long && self.writable().is_ok() {
                 if let Err(e) = self.compact_journal().await {
                     self.note(format!("shortening the journal: {e}"));

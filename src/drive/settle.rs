@@ -12,7 +12,7 @@ use crate::content::{
 use crate::keys::ChunkId;
 use crate::tree::{Change, TimeNs};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
@@ -100,6 +100,7 @@ impl Shared {
 
     /// Settle files; one sync of the segments serves all. What could not be is tried again.
     async fn settle_batch(self: &Arc<Self>, lives: &[Arc<Live>]) {
+        let _named_soon = self.naming.read().await;
         let mut made = Vec::new();
         for live in lives {
             match self.begin_settle(live).await {
@@ -259,7 +260,40 @@ impl Shared {
             base = self.update_content(live, base, floor, &BTreeMap::new(), &mut chunks).await?;
         }
         let content = self.update_content(live, base, size, &changes, &mut chunks).await?;
+        chunks.extend(self.inherited(live, &content, &chunks).await?);
         Ok(Made { content, chunks })
+    }
+
+    /// Chunks of a content that were sealed for the version below it, which no friend has had
+    /// yet and which this one may take the place of: they are this one's to bring up. `fresh`:
+    /// those sealed for this one.
+    async fn inherited(&self, live: &Live, content: &Content, fresh: &[ChunkId]) -> Result<Vec<ChunkId>> {
+        let base = live.state.lock().base.filter(|base| base.log == self.log);
+        let old: BTreeSet<ChunkId> = match base.and_then(|b| self.core.lock().pending.get(&b.n).cloned()) {
+            Some(pending) => pending.chunks.into_iter().collect(),
+            None => return Ok(Vec::new()),
+        };
+        let Content::Tree { depth, refs, .. } = content else { return Ok(Vec::new()) };
+        let mut out = Vec::new();
+        let mut todo: Vec<(Ref, u8)> = refs.iter().map(|r| (r.clone(), *depth)).collect();
+        while let Some((reference, level)) = todo.pop() {
+            let Ref::Chunk(chunk) = reference else { continue };
+            if old.contains(&chunk.id) {
+                out.push(chunk.id);
+            } else if !fresh.contains(&chunk.id) {
+                // Of an older version, with all that is below it.
+                continue;
+            }
+            if level > 0 {
+                if live.nodes.lock().nodes.children(&chunk.id).is_none() {
+                    self.fetch_nodes(live, vec![chunk.clone()]).await?;
+                }
+                let nodes = live.nodes.lock();
+                let children = nodes.nodes.children(&chunk.id).unwrap_or_default();
+                todo.extend(children.iter().map(|child| (child.clone(), level - 1)));
+            }
+        }
+        Ok(out)
     }
 
     /// Chunks that differ from the base, or whose length does.

@@ -15,9 +15,9 @@ use crate::store::{EntryLog, Journal, SealedFile, Segments, StoreError};
 use crate::tree::{Change, Fold, FoldError, ObjectId, OpId, Operation, TableError, TimeNs, View};
 use crate::world::{Index, World};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Notes kept for people.
@@ -65,6 +65,12 @@ pub struct Shared {
     pub journal: Journal,
     pub entries: EntryLog,
     pub own: Segments,
+    /// Held (shared) from the sealing of own chunks until something names them.
+    pub naming: tokio::sync::RwLock<()>,
+    /// Own chunks came or lost what named them, since they were last looked through.
+    pub own_changed: AtomicBool,
+    /// Own chunks that nothing named when they were.
+    pub unnamed: Mutex<BTreeSet<ChunkId>>,
     pub cache: Segments,
     pub lives: Mutex<LiveTable>,
     pub pages: Mutex<PageCache>,

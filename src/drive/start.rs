@@ -17,7 +17,7 @@ use crate::world::{Blocking, Index};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
 
 /// Entries folded at once when the index is built anew.
@@ -155,6 +155,9 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         journal: journal.journal,
         entries: entry_log,
         own,
+        naming: Default::default(),
+        own_changed: AtomicBool::new(true),
+        unnamed: Mutex::default(),
         cache,
         lives: Mutex::default(),
         pages: Mutex::new(PageCache::new(options.page_memory)),

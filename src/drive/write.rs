@@ -113,6 +113,7 @@ impl Shared {
         loop {
             let job = jobs.lock().await.recv().await;
             let Some(job) = job else { return };
+            let _named_soon = self.naming.read().await;
             let done = self.seal_layer(job.layer, job.below).await;
             self.sealed(&job.live, job.index, done);
         }
@@ -186,6 +187,7 @@ impl Shared {
     /// Append a sealed chunk to the own segments.
     pub async fn keep_own(&self, chunk: &ChunkRef, sealed: Bytes) -> Result<()> {
         let meta = records::encode(chunk);
+        self.own_changed.store(true, Ordering::Relaxed);
         self.own.append(&chunk.id, &meta, sealed).await.map(|_| ()).map_err(|e| self.fail(&e))
     }
 

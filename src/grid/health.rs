@@ -35,6 +35,8 @@ pub(super) struct Health {
     /// Audits that it passed, and failed.
     pub audits_ok: u64,
     pub audits_bad: u64,
+    /// It refused for want of room, in its words, and has taken nothing since.
+    pub no_room: Option<String>,
     reads: VecDeque<Duration>,
 }
 

@@ -217,7 +217,7 @@ impl Grid {
                     last_seen_ms: seen.last_seen_ms,
                     errors: seen.errors,
                     wrong_bytes: seen.wrong_bytes,
-                    last_error: seen.last_error,
+                    last_error: seen.no_room.or(seen.last_error),
                     limit,
                     used: seen.used,
                     given,

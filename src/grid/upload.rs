@@ -4,7 +4,7 @@ use super::{Candidate, Grid, IN_FLIGHT_PER_FRIEND, Level, PackSource, Plan, Uplo
 use crate::content::{Coding, SharePlace};
 use crate::keys::{DriveId, NodeId, ShareId, Signed};
 use crate::net::Priority;
-use crate::wire::{Receipt, Refusal, Request, Response};
+use crate::wire::{Reason, Receipt, Refusal, Request, Response};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -139,7 +139,10 @@ impl Grid {
                 if (said.holder, said.account, said.share, said.len) != (node, account, sealed.id, len) {
                     return Err("its receipt is for something else".into());
                 }
-                self.note(&node, |h| h.used = h.used.saturating_add(len));
+                self.note(&node, |h| {
+                    h.used = h.used.saturating_add(len);
+                    h.no_room = None;
+                });
                 let place = SharePlace {
                     number,
                     id: sealed.id,
@@ -152,6 +155,10 @@ impl Grid {
             }
             other => {
                 let refusal = self.refusal_of(&member, other)?;
+                if matches!(refusal.reason, Reason::DiskFull | Reason::OverLimit) {
+                    let why = format!("has no room for more: {}", refusal.detail);
+                    self.note(&node, |h| h.no_room = Some(why));
+                }
                 if refusal.limit > 0 {
                     let granted = self.roster.allowed_at(&node);
                     let said = Some((refusal.limit, granted));

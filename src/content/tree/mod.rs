@@ -70,6 +70,10 @@ impl Nodes {
         self.nodes.insert(reference.id, refs);
         Ok(())
     }
+    /// The references in a node, if it is here.
+    pub fn children(&self, id: &ChunkId) -> Option<&[Ref]> {
+        self.nodes.get(id).map(Vec::as_slice)
+    }
     /// Whether a node is here.
     pub fn contains(&self, id: &ChunkId) -> bool {
         self.nodes.contains_key(id)

@@ -236,6 +236,55 @@ async fn versions_that_no_friend_had_are_overtaken_even_across_a_power_cut() {
     }
 }
 
+/// A version takes the place of one that no friend has had, and with it the chunks it shares
+/// with that one, flat and in a tree of nodes.
+#[tokio::test(start_paused = true)]
+async fn a_version_brings_up_what_it_shares_with_the_one_it_overtakes() {
+    for (seed, len) in [(1, 3_000_000), (2, 21_000_000)] {
+        let (grid, founding, dice) = (MemGrid::new(3), found(2), Dice::new(seed));
+        (0..3).for_each(|holder| grid.set_up(holder, false));
+        let m = Machine::start(&founding, 0, &grid).await;
+        let mut want = dice.noise(len);
+        let ino = m.write("film", &want).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        for round in 0..3 {
+            let at = dice.below(len as u64 - 10);
+            let handle = m.drive.open(ino, RW).await.unwrap();
+            m.drive.write(handle, at, Bytes::from(vec![round; 10]), false).await.unwrap();
+            m.drive.release(handle).await.unwrap();
+            want[at as usize..at as usize + 10].fill(round);
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        assert_eq!(m.drive.status().pending_operations, 2, "a creation and one content");
+        // What nothing names any more goes, what the version shares stays.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let own = m.drive.status().own_bytes;
+        assert!(own < len as u64 + 2_000_000, "{own} bytes are kept for a file of {len}");
+        (0..3).for_each(|holder| grid.set_up(holder, true));
+        m.full().await;
+        let b = Machine::start(&founding, 1, &grid).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(b.read("film").await.unwrap() == want, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_before_friends_had_it_gives_its_room_back() {
+    let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(5));
+    let m = Machine::start(&founding, 0, &grid).await;
+    let keep = dice.noise(2_500_000);
+    m.write("keep", &keep).await.unwrap();
+    m.write("gone", &dice.noise(5_000_000)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    m.drive.unlink(ROOT_INO, b"gone", ME).unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let own = m.drive.status().own_bytes;
+    assert!((2_500_000..2_700_000).contains(&own), "{own}");
+    let m = m.restart().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(m.read("keep").await.unwrap() == keep);
+}
+
 /// Without a sync a crash may take the newest writes, but what is left of a file is what it
 /// was at some moment, and names are those of some moment.
 #[tokio::test(start_paused = true)]
