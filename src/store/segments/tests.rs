@@ -292,6 +292,7 @@ fn an_append_leaves_room_for_what_must_be_written_even_on_a_full_disk() {
         for (id, _) in segments.list() {
             segments.free(&id).await.unwrap();
         }
+        segments.sync().await.unwrap();
         put(&segments, 2).await.unwrap();
     });
 }
