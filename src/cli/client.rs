@@ -11,8 +11,7 @@ const LINE_MAX: u64 = 64 << 20;
 
 /// Ask the daemon of `home`; progress lines go to `progress`, the last line is the answer.
 pub fn ask(home: &Home, request: &Request, mut progress: impl FnMut(&Progress)) -> Outcome<Line> {
-    let mut stream =
-        socket::connect(home).map_err(|e| say::no_daemon(format!("{}: {e}", home.socket().display())))?;
+    let mut stream = socket::connect(home).map_err(|e| say::no_daemon(home, &e))?;
     let lost = |e: std::io::Error| {
         Trouble::new(
             "the daemon's answer was cut off",

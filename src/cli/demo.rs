@@ -58,15 +58,28 @@ fn prepare(base: &Path, fresh: bool) -> Outcome<()> {
     std::fs::write(marker, "made by kith demo; 'kith demo --fresh' removes it\n").map_err(trouble)
 }
 
+/// A closed standard output ends nothing: the grid stays up until it is told to end.
+fn tell(words: &str) {
+    let _ = writeln!(std::io::stdout(), "{words}");
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if path.chars().all(plain) { path.into_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
 impl Stage {
     fn greet(&self, base: &Path) {
-        let kith = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_else(|_| "kith".into());
-        println!("\nYour drive is at {}. Try, from another terminal:", self.dir.display());
-        println!("  cp -r ~/Pictures {}/", self.dir.display());
-        println!("  {kith} --home {} status", base.join("you").display());
-        println!("  {kith} --home {} sync", base.join("you").display());
-        println!("Then switch friends off and read your files again. Here you can type:");
-        println!("  off anna    on anna    status    quit (or Ctrl-C)\n");
+        let kith = std::env::current_exe().unwrap_or_else(|_| "kith".into());
+        let you = quoted(&base.join("you"));
+        tell(&format!("\nYour drive is at {}. Try, from another terminal:", self.dir.display()));
+        tell(&format!("  cp -r ~/Pictures {}/", quoted(&self.dir)));
+        tell(&format!("  {} --home {you} status", quoted(&kith)));
+        tell(&format!("  {} --home {you} sync", quoted(&kith)));
+        tell("Then switch friends off and read your files again. Here you can type:");
+        tell("  off anna    on anna    status    quit (or Ctrl-C)\n");
     }
 
     /// The live view: one line per friend, one for the drive.
@@ -107,7 +120,6 @@ fn draw(lines: &[String], last: &mut Vec<String>) {
         return;
     }
     let mut out = std::io::stdout().lock();
-    // A closed standard output ends nothing: the grid stays up until it is told to end.
     if out.is_terminal() && !last.is_empty() {
         let _ = write!(out, "\x1b[{}A\x1b[J", last.len());
     }
@@ -147,7 +159,7 @@ async fn run(mut stage: Stage) -> Outcome<()> {
             _ = tick.tick() => draw(&stage.view(), &mut last),
         }
     }
-    println!("\nEnding. Your files stay with the demo's friends for the next run.");
+    tell("\nEnding. Your files stay with the demo's friends for the next run.");
     stage.grid.close();
     Ok(())
 }
@@ -162,9 +174,12 @@ pub fn demo(home: Option<&Path>, args: &Demo) -> Outcome<()> {
         }
         None => super::mount::default_dir()?,
     };
-    println!("Starting {} friends on this machine ...", args.friends);
+    tell(&format!("Starting {} friends on this machine ...", args.friends));
     let grid = LocalGrid::build(&base, args.friends as usize, DRIVE)?;
-    grid.mount(DRIVE, &dir)?;
+    if let Err(t) = grid.mount(DRIVE, &dir) {
+        grid.close();
+        return Err(t);
+    }
     let stage = Stage { grid, dir };
     stage.greet(&base);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -27,7 +27,11 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
             Ok(())
         }
         Drive::List => match cx.ask(&Request::DriveList)? {
-            Line::Drives { drives } => cx.print(&drives, |drives| {
+            answer @ Line::Drives { .. } => cx.print(&answer, |a| {
+                let Line::Drives { drives } = a else { return };
+                if drives.is_empty() {
+                    out!("No drive yet. Make one: kith drive create NAME");
+                }
                 for d in drives {
                     let at =
                         d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
@@ -58,7 +62,8 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
         Drive::Open { capability, name } => {
             let capability = if capability == "-" { line_from_stdin()? } else { capability.clone() };
             match cx.ask(&Request::DriveOpen { capability: capability.trim().into(), name: name.clone() })? {
-                Line::Joined { drives, .. } => cx.print(&drives, |drives| {
+                answer @ Line::Joined { .. } => cx.print(&answer, |a| {
+                    let Line::Joined { drives, .. } = a else { return };
                     drives.iter().for_each(|d| {
                         out!(
                             "Drive '{}' is there. Mount it: kith mount --drive {}",

@@ -28,7 +28,8 @@ pub fn line(f: &FriendStatus) -> String {
 pub fn friend(cx: &Context, args: &Friend) -> Outcome<()> {
     match args {
         Friend::List => match cx.ask(&Request::Friends)? {
-            Line::Friends { friends } => cx.print(&friends, |friends| {
+            answer @ Line::Friends { .. } => cx.print(&answer, |a| {
+                let Line::Friends { friends } = a else { return };
                 if friends.is_empty() {
                     out!("No friends yet. Invite one: kith invite NAME");
                 }

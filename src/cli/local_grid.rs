@@ -136,8 +136,13 @@ impl LocalGrid {
     }
 
     /// Nothing stays running, nothing stays mounted.
-    pub fn close(self) {
-        self.you.stop();
-        self.friends.into_iter().filter_map(|f| f.process).for_each(NodeProcess::stop);
+    pub fn close(mut self) {
+        self.let_go();
+    }
+
+    /// All at once, so that they need not be waited for one by one.
+    fn let_go(&mut self) {
+        self.you.let_go();
+        self.friends.iter_mut().filter_map(|f| f.process.as_mut()).for_each(NodeProcess::let_go);
     }
 }

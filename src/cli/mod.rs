@@ -22,7 +22,7 @@ pub mod say;
 mod status;
 mod sync;
 
-use crate::daemon::api::{Exit, Line, Outcome, Progress, Request, Trouble};
+use crate::daemon::api::{Exit, Line, Outcome, Progress, Request, SCHEMA, Trouble};
 use crate::daemon::home::Home;
 use args::{Cli, Verb};
 use clap::Parser;
@@ -51,23 +51,22 @@ impl Context {
             return Ok(());
         }
         if !self.home.config().exists() {
-            return Err(Trouble::new(
-                "this machine is not a node yet",
-                format!("{} does not exist", self.home.config().display()),
-                "make it one with 'kith init', or look around with 'kith demo'",
-            ));
+            return Err(say::not_a_node(&self.home));
         }
         let words =
             if crate::daemon::setup::needs_passphrase(&self.home)? { Some(passphrase(false)?) } else { None };
         node_process::ensure(self.option.as_deref(), &self.home, words.as_deref())
     }
-    /// Print one JSON line, or what `people` prints.
+    /// Print one JSON object with the schema's number in it, or what `people` prints.
     fn print<T: serde::Serialize>(&self, value: &T, people: impl FnOnce(&T)) -> Outcome<()> {
         if self.json {
-            let text = serde_json::to_string(value).map_err(|e| {
+            let mut value = serde_json::to_value(value).map_err(|e| {
                 Trouble::new("the answer cannot be printed as JSON", e, "report this as a bug")
             })?;
-            out!("{text}");
+            if let Some(fields) = value.as_object_mut() {
+                fields.entry("schema").or_insert(SCHEMA.into());
+            }
+            out!("{value}");
         } else {
             people(value);
         }
@@ -138,7 +137,7 @@ fn run(cli: Cli) -> Outcome<()> {
             "this kith was built without FUSE",
             "build it with --features mount",
         )),
-        Verb::Stop => cx.ask(&Request::Stop).map(|_| ()),
+        Verb::Stop => cx.ask(&Request::Stop).and_then(|_| node_process::wait_end(&cx.home)),
         Verb::DropCaches => cx.ask(&Request::DropCaches).map(|_| ()),
         Verb::Demo(_) => Ok(()), // done above
     }

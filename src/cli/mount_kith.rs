@@ -49,8 +49,6 @@ pub enum Misuse {
     Flag(String),
     #[error("the mount option {0:?} is not known to kith (-s lets it pass)")]
     Option(String),
-    #[error("the mount option {0:?} is not possible: kith's mounts are always nosuid and nodev")]
-    Never(String),
     #[error("the drive's name {0:?} is not UTF-8")]
     Name(OsString),
 }
@@ -58,9 +56,10 @@ pub enum Misuse {
 /// Options about when to mount, for others to read.
 const FOR_OTHERS: [&str; 10] =
     ["auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group", "defaults"];
-/// Options that say what is the case anyway.
-const IDLE: [&str; 7] =
-    ["nodev", "nosuid", "async", "relatime", "nodiratime", "silent", "default_permissions"];
+/// Options that say what is the case anyway, and two that mount(8) says of itself beside `user=`:
+/// set-uid programs and device files never work in a mount of kith's.
+const IDLE: [&str; 9] =
+    ["nodev", "nosuid", "dev", "suid", "async", "relatime", "nodiratime", "silent", "default_permissions"];
 
 /// Parses the words after the program's name.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Misuse> {
@@ -128,8 +127,6 @@ fn apply(request: &mut Request, option: &str, sloppy: bool) -> Result<(), Misuse
         None if option == "nonempty" => request.over_non_empty = true,
         None if FOR_OTHERS.contains(&option) || IDLE.contains(&option) => {}
         _ if option.starts_with("x-") || option.starts_with("X-") || option.starts_with("comment=") => {}
-        // Not even sloppily: whoever asks for these relies on them.
-        None if option == "suid" || option == "dev" => return Err(Misuse::Never(option.into())),
         _ if sloppy => {}
         _ => return Err(Misuse::Option(option.into())),
     }
@@ -238,9 +235,6 @@ mod tests {
         assert_eq!(words("a /b -o ro,zap"), Err(Misuse::Option("zap".into())));
         assert_eq!(words("a /b -o rw=1"), Err(Misuse::Option("rw=1".into())));
         assert!(words("a /b -s -o ro,zap").is_ok());
-        for never in ["suid", "dev"] {
-            assert_eq!(words(&format!("a /b -s -o {never}")), Err(Misuse::Never(never.into())));
-        }
         assert_eq!(words("a /b -o strictatime"), Err(Misuse::Option("strictatime".into())));
     }
 

@@ -14,7 +14,14 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long a daemon may take to unmount and end before it is killed.
 pub const STOP_MAX: Duration = Duration::from_secs(10);
+/// How long one may take that unmounts what is in use.
+const END_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
+
+/// Where the log ends now: what a daemon writes comes after.
+fn log_end(home: &Home) -> u64 {
+    std::fs::metadata(home.log()).map_or(0, |m| m.len())
+}
 
 /// A node this process started, which ends with it: the node watches the pipe on its
 /// standard input, so even a kill -9 of the parent leaves nothing running.
@@ -66,6 +73,7 @@ impl NodeProcess {
     pub fn start(name: &str, dir: &Path) -> Outcome<NodeProcess> {
         let home = Home::below(dir);
         let log = log_file(&home)?;
+        let log_from = log_end(&home);
         let child = Command::new(program()?)
             .arg("--home")
             .arg(dir)
@@ -80,14 +88,14 @@ impl NodeProcess {
                 Trouble::new(format!("cannot start {name}"), e, "check memory and process limits")
             })?;
         let mut node = NodeProcess { name: name.into(), home, dir: dir.into(), child };
-        node.wait_ready()?;
+        node.wait_ready(log_from)?;
         Ok(node)
     }
 
-    fn wait_ready(&mut self) -> Outcome<()> {
+    fn wait_ready(&mut self, log_from: u64) -> Outcome<()> {
         let home = self.home.clone();
         let child = &mut self.child;
-        wait_answer(&home, || child.try_wait().ok().flatten().map(|s| s.to_string()))
+        wait_answer(&home, log_from, || child.try_wait().ok().flatten().map(|s| s.to_string()))
     }
 
     pub fn pid(&self) -> u32 {
@@ -99,9 +107,21 @@ impl NodeProcess {
         client::ask(&self.home, request, |_| ())
     }
 
-    /// End it in order: unmount, sync, stop; killed by its pid when it does not.
-    pub fn stop(mut self) {
+    /// Begin to end it in order: unmount, sync, stop.
+    pub fn let_go(&mut self) {
         drop(self.child.stdin.take());
+    }
+
+    /// End it in order.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for NodeProcess {
+    /// Waits for the orderly end; killed by its pid when it does not come.
+    fn drop(&mut self) {
+        self.let_go();
         let deadline = Instant::now() + STOP_MAX;
         while Instant::now() < deadline {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
@@ -116,7 +136,7 @@ impl NodeProcess {
 }
 
 /// Wait until a daemon answers; `ended` says how it ended, if it did.
-fn wait_answer(home: &Home, mut ended: impl FnMut() -> Option<String>) -> Outcome<()> {
+fn wait_answer(home: &Home, log_from: u64, mut ended: impl FnMut() -> Option<String>) -> Outcome<()> {
     let deadline = Instant::now() + START_MAX;
     loop {
         match client::ask(home, &Request::DriveList, |_| ()) {
@@ -125,11 +145,7 @@ fn wait_answer(home: &Home, mut ended: impl FnMut() -> Option<String>) -> Outcom
             Err(_) => {}
         }
         if let Some(status) = ended() {
-            return Err(Trouble::new(
-                "the daemon ended at once",
-                format!("{status}; its last words: {}", last_words(home)),
-                format!("the whole log is {}", home.log().display()),
-            ));
+            return Err(last_words(home, log_from, &status));
         }
         if Instant::now() > deadline {
             return Err(Trouble::new(
@@ -142,10 +158,39 @@ fn wait_answer(home: &Home, mut ended: impl FnMut() -> Option<String>) -> Outcom
     }
 }
 
-fn last_words(home: &Home) -> String {
-    let text = std::fs::read_to_string(home.log()).unwrap_or_default();
+/// Wait until the daemon that was told to end has ended: its lock is free then.
+pub fn wait_end(home: &Home) -> Outcome<()> {
+    use rustix::fs::{FlockOperation, flock};
+    let deadline = Instant::now() + END_MAX;
+    // Without a lock file there is no daemon.
+    let Ok(lock) = File::open(home.lock()) else { return Ok(()) };
+    while flock(&lock, FlockOperation::NonBlockingLockShared).is_err() {
+        if Instant::now() > deadline {
+            return Err(Trouble::new(
+                "the daemon has not ended yet",
+                format!("it was told to, {} s ago", END_MAX.as_secs()),
+                format!("look into {}", home.log().display()),
+            ));
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Why the daemon ended: in its own three lines if it wrote them.
+fn last_words(home: &Home, log_from: u64, status: &str) -> Trouble {
+    let text = std::fs::read(home.log()).unwrap_or_default();
+    let text = String::from_utf8_lossy(text.get(log_from as usize..).unwrap_or_default());
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(4)..].join(" | ")
+    if let [.., what, why, fix] = lines[..]
+        && let (Some(what), Some(why), Some(fix)) =
+            (what.strip_prefix("kith: "), why.strip_prefix("  why: "), fix.strip_prefix("  do:  "))
+    {
+        return Trouble::new(what, why, fix);
+    }
+    let said = lines[lines.len().saturating_sub(2)..].join("; ");
+    let why = if said.is_empty() { status.to_string() } else { format!("{status}: {said}") };
+    Trouble::new("the daemon ended at once", why, format!("the whole log is {}", home.log().display()))
 }
 
 /// Make sure a daemon runs for `home`, starting one in the background where there is none.
@@ -155,11 +200,12 @@ pub fn ensure(option: Option<&Path>, home: &Home, passphrase: Option<&str>) -> O
         Err(t) if t.exit == Exit::NoDaemon => {}
         other => return other.map(|_| ()),
     }
+    let (log, log_from) = (log_file(home)?, log_end(home));
     let mut command = Command::new(program()?);
     if let Some(dir) = option {
         command.arg("--home").arg(dir);
     }
-    command.args(["daemon", "--background"]).stdout(Stdio::null()).stderr(log_file(home)?);
+    command.args(["daemon", "--background"]).stdout(Stdio::null()).stderr(log);
     match passphrase {
         Some(_) => command.arg("--passphrase-stdin").stdin(Stdio::piped()),
         None => command.stdin(Stdio::null()),
@@ -172,5 +218,5 @@ pub fn ensure(option: Option<&Path>, home: &Home, passphrase: Option<&str>) -> O
             Trouble::new("cannot hand the passphrase to the daemon", e, "start it by hand: kith daemon")
         })?;
     }
-    wait_answer(home, || child.try_wait().ok().flatten().map(|s| s.to_string()))
+    wait_answer(home, log_from, || child.try_wait().ok().flatten().map(|s| s.to_string()))
 }

@@ -1,6 +1,7 @@
 //! How kith speaks to people: sizes, three-line errors, escaped names, progress.
 
 use crate::daemon::api::{Exit, Progress, Trouble};
+use crate::daemon::home::Home;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -79,12 +80,12 @@ pub fn parse_seconds(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| format!("'{text}' is too long"))
 }
 
-/// How long a ticket is good: from a minute to thirty days.
+/// How long a ticket is good: thirty days at most.
 pub fn parse_validity(text: &str) -> Result<u64, String> {
     let seconds = parse_seconds(text)?;
     match seconds {
-        60..=2_592_000 => Ok(seconds),
-        _ => Err(format!("'{text}' is not between 1m and 30d")),
+        1..=2_592_000 => Ok(seconds),
+        _ => Err(format!("'{text}' is not between 1s and 30d")),
     }
 }
 
@@ -152,13 +153,25 @@ pub fn ask_hidden(question: &str) -> std::io::Result<String> {
 }
 
 /// No daemon answers.
-pub fn no_daemon(why: impl ToString) -> Trouble {
+pub fn no_daemon(home: &Home, why: &std::io::Error) -> Trouble {
+    if !home.config().exists() {
+        return not_a_node(home).exit(Exit::NoDaemon);
+    }
     Trouble::new(
         "kith is not running here",
-        why,
-        "start it with 'kith daemon' (or 'systemctl --user start kith')",
+        format!("{}: {why}", home.socket().display()),
+        "start it with 'kith daemon' (or 'systemctl --user start kith'); 'kith mount' starts it as well",
     )
     .exit(Exit::NoDaemon)
+}
+
+/// There are no keys and no settings.
+pub fn not_a_node(home: &Home) -> Trouble {
+    Trouble::new(
+        "this machine is not a node yet",
+        format!("{} does not exist", home.config().display()),
+        "make it one with 'kith init', or look around with 'kith demo'",
+    )
 }
 
 #[cfg(test)]

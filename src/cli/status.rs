@@ -2,23 +2,39 @@
 
 use crate::cli::mount::resolved;
 use crate::cli::{Context, friend, say, unexpected};
-use crate::daemon::api::{Line, Outcome, PathReport, Report, Request};
+use crate::daemon::api::{DriveReport, Line, Outcome, PathReport, Report, Request};
 use std::path::PathBuf;
 use std::time::Duration;
 
+fn coding(d: &DriveReport) {
+    match (d.k, d.n) {
+        (_, 0) => out!("  files are on this machine only: no friend has room for them yet"),
+        (k, n) if d.margin == 0 => {
+            out!("  any {k} of {n} shares restore a file; with so few friends no home may vanish")
+        }
+        (k, n) => {
+            let homes = if d.margin == 1 { "any home".into() } else { format!("any {} homes", d.margin) };
+            out!("  any {k} of {n} shares restore a file; once safe, {homes} may vanish")
+        }
+    }
+}
+
 fn people(r: &Report) {
     out!(
-        "{} lends {} ({} used), {} friends",
+        "{} lends {} ({} used), {}",
         say::escaped(&r.name),
         say::size(r.lends),
         say::size(r.lent_used),
-        r.friends.len()
+        match r.friends.len() {
+            1 => "1 friend".into(),
+            n => format!("{n} friends"),
+        }
     );
     r.friends.iter().for_each(|f| out!("{}", friend::line(f)));
     for d in &r.drives {
         let at = d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
         out!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
-        out!("  any {} of {} shares restore a file; once safe, any {} homes may vanish", d.k, d.n, d.margin);
+        coding(d);
         if d.waiting_files > 0 {
             out!("  {} files ({}) not yet safe", d.waiting_files, say::size(d.waiting_bytes));
         }

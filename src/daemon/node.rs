@@ -73,7 +73,7 @@ impl Node {
             .map_err(starting)?;
         let holder = Holder::open(&world, &places, lending(&config, &roster)).await.map_err(starting)?;
         let service = Arc::new(NodeService::new(roster.clone(), holder.clone()));
-        let endpoint = bind(&world, &config, &roster, &device, service.clone())?;
+        let endpoint = bind(&world, &home, &config, &roster, &device, service.clone())?;
         let grid = Grid::start(&world, roster.clone(), endpoint.clone(), Some(holder.clone()));
         grid.set_coding(config.coding());
         let node = Arc::new(Node {
@@ -269,6 +269,7 @@ fn check_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry, String> {
 
 fn bind(
     world: &World,
+    home: &Home,
     config: &Config,
     roster: &Arc<Roster>,
     device: &keys::DeviceKeys,
@@ -282,9 +283,12 @@ fn bind(
     };
     Endpoint::bind(world, net_config, roster.clone(), service).map_err(|e| {
         Trouble::new(
-            format!("cannot listen on {}", config.listen),
+            "the daemon does not start",
             e,
-            "another program may use that port: change 'listen' in the settings, or stop it",
+            format!(
+                "free the port, or change 'listen' in {} (0.0.0.0:PORT is every address of this machine)",
+                home.config().display()
+            ),
         )
     })
 }
