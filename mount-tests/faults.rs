@@ -200,6 +200,78 @@ fn wrong_short_and_missing_shares_are_survived_and_named() {
 }
 
 #[test]
+fn shares_that_friends_have_lost_are_missed_and_made_again() {
+    if !can_mount() {
+        return;
+    }
+    let mut lab = Lab::grid(5);
+    let mnt = lab.mount("you");
+    let want = bytes(9, 9_000_000);
+    std::fs::write(mnt.join("photo"), &want).unwrap();
+    lab.sync("you", "full");
+    assert_eq!(file_state(&mnt.join("photo")), "full, any 3 homes may vanish");
+    // Two friends delete all they have; nothing is asked of them but what audits ask.
+    let gone: Vec<PathBuf> = ["f0", "f1"].iter().flat_map(|f| shares(&lab, f)).collect();
+    assert!(!gone.is_empty());
+    gone.iter().for_each(|share| std::fs::remove_file(share).unwrap());
+    let said = |lab: &Lab| lab.status("you")["drives"][0].to_string();
+    wait_until("status says who has lost shares", Duration::from_secs(150), || {
+        said(&lab).contains("has lost") || gone.iter().all(|share| share.exists())
+    });
+    wait_until("the shares are there again", Duration::from_secs(150), || gone.iter().all(|s| s.exists()));
+    wait_until("and status is content", Duration::from_secs(60), || !said(&lab).contains("has lost"));
+    lab.sync("you", "full");
+    assert_eq!(file_state(&mnt.join("photo")), "full, any 3 homes may vanish");
+    // Read from those two alone.
+    for friend in ["f2", "f3", "f4"] {
+        lab.kill(friend);
+    }
+    forget(&lab, &mnt.join("photo"));
+    assert!(std::fs::read(mnt.join("photo")).unwrap() == want, "what was made again is right");
+    // They delete them once more while the others are off: nothing can be made again, and no
+    // word says that all is well.
+    gone.iter().for_each(|share| std::fs::remove_file(share).unwrap());
+    forget(&lab, &mnt.join("photo"));
+    assert!(std::fs::read(mnt.join("photo")).is_err());
+    wait_until("both losses are known", Duration::from_secs(60), || {
+        said(&lab).contains("f0 has lost") && said(&lab).contains("f1 has lost")
+    });
+    assert_eq!(file_state(&mnt.join("photo")), "at risk");
+    says(&lab.kith("you", &["sync", "--timeout", "2s"]), 5, "not safe");
+}
+
+#[test]
+fn what_friends_keep_is_known_after_a_restart() {
+    if !can_mount() {
+        return;
+    }
+    let mut lab = Lab::grid(2);
+    let mnt = lab.mount("you");
+    std::fs::write(mnt.join("photo"), bytes(10, 2_000_000)).unwrap();
+    lab.sync("you", "full");
+    // The holder's statement comes with the connection; for what was put since, with the next.
+    lab.stop("you");
+    lab.start("you");
+    let held = |lab: &Lab| -> Vec<(u64, u64)> {
+        let status = lab.status("you");
+        let friends = status["friends"].as_array().unwrap();
+        let of = |f: &serde_json::Value| f["statement"]["used"].as_u64().unwrap_or(0);
+        friends.iter().map(|f| (f["holds_for_us"].as_u64().unwrap_or(0), of(f))).collect()
+    };
+    wait_until("both have said what they keep", Duration::from_secs(20), || {
+        held(&lab).iter().all(|(used, stated)| *used > 2_000_000 && used == stated)
+    });
+    let people = lab.kith("you", &["friend", "list"]).ok().out;
+    assert!(people.contains("(signed 20"), "{people}");
+    // Known at once, with nobody there to ask.
+    lab.stop("f0");
+    lab.stop("f1");
+    lab.stop("you");
+    lab.start("you");
+    assert!(held(&lab).iter().all(|(used, _)| *used > 2_000_000), "{:?}", held(&lab));
+}
+
+#[test]
 fn too_few_friends_is_an_error_for_reading_and_no_loss_for_writing() {
     if !can_mount() {
         return;

@@ -188,7 +188,7 @@ pub struct Mount {
 #[derive(Args, Debug)]
 pub struct Sync {
     pub path: Option<PathBuf>,
-    /// Give up after this time (exit code 4)
+    /// Give up after this time (exit code 4; 6, at once, when friends have no room)
     #[arg(long, value_parser = parse_seconds, value_name = "TIME")]
     pub timeout: Option<u64>,
     /// What to wait for

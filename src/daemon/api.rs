@@ -194,6 +194,11 @@ pub struct FriendStatus {
     pub notice: Option<String>,
     #[serde(default)]
     pub away_until: Option<u32>,
+    /// Audits that it passed and failed since this start.
+    #[serde(default)]
+    pub audits_passed: u64,
+    #[serde(default)]
+    pub audits_failed: u64,
 }
 
 /// A friend's signed statement. Its counters only rise.

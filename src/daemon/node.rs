@@ -169,6 +169,8 @@ impl Node {
                 statement: f.said.as_ref().map(stated),
                 notice: f.notice,
                 away_until: f.away_until,
+                audits_passed: f.audits.0,
+                audits_failed: f.audits.1,
             })
             .collect();
         out.sort_by(|a, b| a.name.cmp(&b.name));

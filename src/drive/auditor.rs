@@ -152,6 +152,7 @@ impl Shared {
                 chunks: packed.into_iter().map(|p| (p.chunk, p.offset)).collect(),
             };
             let mut state = PackState::new(intent);
+            state.repair = Some(placed.clone());
             (state.told, state.catalogued, state.placed) = (true, placed.len(), placed);
             (state.bytes, state.catalogued_level) = (record.len, state.level());
             let readable = state.level() >= Level::Published;

@@ -43,7 +43,7 @@ impl LostShares {
         encode(&self.0.values().flatten().cloned().collect::<Vec<_>>())
     }
     /// Whether a place of a pack is known to be lost.
-    pub fn has(&self, pack: &PackId, place: &SharePlace) -> bool {
+    fn has(&self, pack: &PackId, place: &SharePlace) -> bool {
         self.0.get(pack).is_some_and(|all| {
             all.iter().any(|l| (l.number, l.holder, l.share) == (place.number, place.holder, place.id))
         })
@@ -52,7 +52,7 @@ impl LostShares {
     fn set(&mut self, share: LostShare, lost: bool) -> bool {
         let pack = share.pack;
         let all = self.0.entry(pack).or_default();
-        let news = if lost { all.len() < LOST_MAX && all.insert(share) } else { all.remove(&share) };
+        let news = if lost { all.insert(share) } else { all.remove(&share) };
         if all.is_empty() {
             self.0.remove(&pack);
         }
@@ -77,38 +77,40 @@ impl Shared {
     /// Note what an audit found; on this machine's disk when this returns.
     pub async fn note_share(&self, pack: &PackId, place: &SharePlace, lost: bool) -> bool {
         let share = LostShare { pack: *pack, number: place.number, holder: place.holder, share: place.id };
-        let bytes = {
+        {
             let mut all = self.lost.lock();
             if (lost && all.len() >= LOST_MAX) || !all.set(share, lost) {
                 return false;
             }
-            all.encode()
-        };
-        if let Err(e) = self.lost_file.store(&bytes).await {
-            self.note(format!("what friends have lost was not written down: {e}"));
         }
+        self.save_lost().await;
         self.progressed();
         true
     }
 
+    async fn save_lost(&self) {
+        // What is written is what is known when the turn comes: a later writer never loses.
+        let _one_at_a_time = self.lost_saving.lock().await;
+        let bytes = self.lost.lock().encode();
+        if let Err(e) = self.lost_file.store(&bytes).await {
+            self.note(format!("what friends have lost was not written down: {e}"));
+        }
+    }
+
     /// Forget what is noted of a pack of which the catalogue says something else by now.
     pub async fn forget_moved(&self, record: &CatalogueRecord) {
-        let noted: Vec<LostShare> = {
-            let lost = self.lost.lock();
-            lost.0.get(&record.pack).into_iter().flatten().cloned().collect()
+        let moved = {
+            let mut lost = self.lost.lock();
+            let noted = lost.0.get(&record.pack).into_iter().flatten();
+            let gone = noted.filter(|old| {
+                let same = |s: &SharePlace| (s.number, s.holder, s.id) == (old.number, old.holder, old.share);
+                !record.shares.iter().any(same)
+            });
+            let gone: Vec<LostShare> = gone.cloned().collect();
+            gone.into_iter().filter(|old| lost.set(old.clone(), false)).count()
         };
-        for old in noted {
-            let same = |s: &SharePlace| (s.number, s.holder, s.id) == (old.number, old.holder, old.share);
-            if !record.shares.iter().any(same) {
-                let bytes = {
-                    let mut all = self.lost.lock();
-                    all.set(old, false);
-                    all.encode()
-                };
-                if let Err(e) = self.lost_file.store(&bytes).await {
-                    self.note(format!("what friends have lost was not written down: {e}"));
-                }
-            }
+        if moved > 0 {
+            self.save_lost().await;
         }
     }
 
@@ -118,11 +120,14 @@ impl Shared {
             return Ok(FileState::AtRisk { margin: 0 });
         };
         let coding = coding_of(&record);
-        let standing = self.standing(&record);
+        // A repair counts when it is done: promised, told in an entry, and that at friends.
+        let under_repair = self.uploads.lock().packs.get(pack).and_then(|p| p.repair.clone());
+        let damaged = under_repair.is_some();
+        let standing = under_repair.unwrap_or_else(|| self.standing(&record));
         let households: BTreeSet<Hash> = standing.iter().map(|s| s.household).collect();
         Ok(match Level::of(coding, households.len()) {
             Level::Local => FileState::AtRisk { margin: 0 },
-            Level::Published if standing.len() < record.shares.len() => {
+            Level::Published if damaged || standing.len() < record.shares.len() => {
                 let over = households.len() - usize::from(coding.k);
                 FileState::AtRisk { margin: u8::try_from(over).unwrap_or(u8::MAX) }
             }
@@ -132,31 +137,32 @@ impl Shared {
 
     /// The least state of a pack that has lost a share; None when none has.
     pub fn worst_damage(&self) -> Option<FileState> {
-        let packs = self.lost.lock().packs();
-        packs.iter().filter_map(|pack| self.damage_of(pack)).min()
+        let mut packs: BTreeSet<PackId> = self.lost.lock().packs().into_iter().collect();
+        packs.retain(|pack| self.has_lost(pack));
+        let uploads = self.uploads.lock();
+        packs.extend(uploads.packs.values().filter(|p| p.repair.is_some()).map(|p| p.intent.pack));
+        drop(uploads);
+        let state = |pack: &PackId| self.pack_state(pack).unwrap_or(FileState::AtRisk { margin: 0 });
+        packs.iter().map(state).min()
     }
 
-    fn damage_of(&self, pack: &PackId) -> Option<FileState> {
-        let record = self.view().pack(pack).ok()??;
-        let damaged = self.standing(&record).len() < record.shares.len();
-        damaged.then(|| self.pack_state(pack).unwrap_or(FileState::AtRisk { margin: 0 }))
+    fn has_lost(&self, pack: &PackId) -> bool {
+        let record = self.view().pack(pack).ok().flatten();
+        record.is_some_and(|record| self.standing(&record).len() < record.shares.len())
     }
 
     /// Holders of lost shares that are not made good yet, and how many each.
     pub fn losses(&self) -> BTreeMap<NodeId, u64> {
         let mut out = BTreeMap::new();
-        for pack in self.lost.lock().packs() {
+        let packs = self.lost.lock().packs();
+        for pack in packs {
             let Ok(Some(record)) = self.view().pack(&pack) else { continue };
             for place in &record.shares {
-                *out.entry(place.holder).or_default() += u64::from(self.is_lost(&pack, place));
+                *out.entry(place.holder).or_default() += u64::from(self.lost.lock().has(&pack, place));
             }
         }
         out.retain(|_, n| *n > 0);
         out
-    }
-
-    fn is_lost(&self, pack: &PackId, place: &SharePlace) -> bool {
-        self.lost.lock().has(pack, place)
     }
 }
 

@@ -299,11 +299,49 @@ impl Shared {
         };
         for intent in due {
             let Ok(turn) = turns.clone().acquire_owned().await else { return };
-            match self.remake(&intent).await {
-                Ok(source) => self.start_upload(intent.pack, Arc::new(source), turn, stragglers.clone()),
-                Err(why) => self.give_up(&intent.pack, &why),
-            }
+            let why = match self.rebuild(&intent.chunks, intent.coding.k, intent.epoch).await {
+                Ok(source) if source.pack() == intent.pack => {
+                    self.start_upload(intent.pack, Arc::new(source), turn, stragglers.clone());
+                    continue;
+                }
+                Ok(_) => "it was made of other bytes".to_string(),
+                Err(why) => why,
+            };
+            self.start_repair(intent, why, turns.clone(), stragglers.clone());
         }
+    }
+
+    /// Bring a pack up again that cannot be made from what is here: its bytes come from friends,
+    /// one pack at a time, and hold nothing else up.
+    fn start_repair(
+        self: &Arc<Self>,
+        intent: PackIntent,
+        why: String,
+        turns: Arc<Semaphore>,
+        stragglers: Arc<Semaphore>,
+    ) {
+        let shared = self.clone();
+        let mut closing = self.closing.subscribe();
+        tokio::spawn(async move {
+            let id = intent.pack;
+            let repair = async {
+                let _one_at_a_time = shared.repairing.lock().await;
+                match shared.fetch_pack(&id).await {
+                    Ok(encoder) if encoder.id() == id => {
+                        let source = Source { encoder, keys: shared.keys(), epoch: intent.epoch };
+                        let Ok(turn) = turns.acquire_owned().await else { return };
+                        shared.upload(id, Arc::new(source), turn, stragglers).await;
+                    }
+                    Ok(_) => shared.give_up(&id, "friends hold other bytes"),
+                    Err(from_friends) => shared.give_up(&id, &format!("{why}; {from_friends}")),
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = closing.wait_for(|c| *c) => {}
+                () = repair => {}
+            }
+        });
     }
 
     fn give_up(&self, id: &PackId, why: &str) {
@@ -312,22 +350,6 @@ impl Shared {
             pack.uploading = false;
             pack.not_before = self.world.clock.monotonic() + RETRY * 30;
         }
-    }
-
-    /// The same pack once more: from its chunks, or where they are not all here, from friends.
-    async fn remake(&self, intent: &PackIntent) -> Result<Source, String> {
-        let own = self.rebuild(&intent.chunks, intent.coding.k, intent.epoch).await;
-        let why = match own {
-            Ok(source) if source.pack() == intent.pack => return Ok(source),
-            Ok(_) => "it was made of other bytes".to_string(),
-            Err(why) => why,
-        };
-        let encoder =
-            self.fetch_pack(&intent.pack).await.map_err(|from_friends| format!("{why}; {from_friends}"))?;
-        if encoder.id() != intent.pack {
-            return Err("friends hold other bytes".into());
-        }
-        Ok(Source { encoder, keys: self.keys(), epoch: intent.epoch })
     }
 
     /// The same pack from the same chunks.

@@ -247,7 +247,12 @@ impl Shared {
             state.households.insert(household);
         }
         publishing.entries.retain(|_, e| e.households.len() < enough);
+        let all = publishing.entries.is_empty();
         drop(publishing);
+        if all {
+            // Packs that waited for this are done.
+            self.publish_wake.notify_one();
+        }
         self.progressed();
     }
 
@@ -294,6 +299,9 @@ impl Shared {
             uploads.packs.remove(pack);
         }
         drop(uploads);
+        if !done.is_empty() {
+            self.progressed();
+        }
         release.iter().for_each(|id| self.own.release(id));
         for pack in done {
             // Without this record the pack is only looked at once more.

@@ -100,6 +100,9 @@ pub struct Shared {
     /// Shares that friends no longer have, and where that is written down.
     pub lost: Mutex<LostShares>,
     pub lost_file: SealedFile,
+    pub lost_saving: tokio::sync::Mutex<()>,
+    /// Held while a pack is fetched whole and sent again.
+    pub repairing: tokio::sync::Mutex<()>,
     /// Set when the drive closes.
     pub closing: watch::Sender<bool>,
 }

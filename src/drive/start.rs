@@ -182,6 +182,8 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         admin_changed: watch::Sender::new(0),
         lost: Mutex::new(lost),
         lost_file,
+        lost_saving: Default::default(),
+        repairing: Default::default(),
         closing: watch::Sender::new(false),
         world,
         options,

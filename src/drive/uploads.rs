@@ -29,6 +29,8 @@ pub struct PackState {
     pub released: bool,
     /// A try that ended short; the next not before.
     pub not_before: Duration,
+    /// What stood when its repair began: as long as that is under way, nothing else counts.
+    pub repair: Option<Vec<SharePlace>>,
 }
 
 impl PackState {
@@ -45,6 +47,7 @@ impl PackState {
             objects: BTreeSet::new(),
             released: false,
             not_before: Duration::ZERO,
+            repair: None,
         }
     }
     /// Distinct households that hold a share.

@@ -97,11 +97,13 @@ impl Grid {
     /// Shares that were put, or may have been, and that nothing refers to since another friend
     /// was faster. One that cannot be asked keeps its lease until that runs out.
     pub(super) fn let_go(self: &Arc<Self>, overtaken: Vec<(NodeId, ShareId)>) {
+        // While the program ends there is no runtime: those leases run out by themselves.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if overtaken.is_empty() {
             return;
         }
         let grid = self.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             tokio::time::sleep(LET_GO_AFTER).await;
             for (node, share) in overtaken {
                 if let Err(why) = grid.release(node, share).await {

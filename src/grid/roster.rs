@@ -235,6 +235,8 @@ impl Roster {
                 state.held.get(&holder).into_iter().flatten().filter_map(open_grant).collect();
             let better = match known.last() {
                 None => true,
+                // Another's grant of the same right counts when it is worth more.
+                Some(k) if grants.len() == known.len() && k.issuer != last.issuer => last.bytes > k.bytes,
                 Some(k) if grants.len() == known.len() => last.serial > k.serial,
                 Some(_) => grants.len() < known.len(),
             };

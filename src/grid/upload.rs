@@ -187,6 +187,13 @@ struct Running {
     slow: bool,
 }
 
+impl Drop for Upload {
+    /// However it ends: who was overtaken need not keep what nothing refers to.
+    fn drop(&mut self) {
+        self.grid.let_go(self.overtaken());
+    }
+}
+
 impl Upload {
     async fn run(mut self) {
         let there: BTreeSet<NodeId> = self.placed.iter().map(|p| p.holder).collect();
@@ -240,8 +247,6 @@ impl Upload {
             let why = format!("{} is too slow now", self.grid.roster.name_of(node));
             self.send(UploadEvent::Failed { holder: *node, number: run.number, why }).await;
         }
-        drop(tasks);
-        self.grid.let_go(self.overtaken());
         let missing = (0..u16::from(self.coding.n)).filter(|n| !self.stands(*n)).collect();
         self.send(UploadEvent::Finished { placed: self.placed.clone(), missing }).await;
     }

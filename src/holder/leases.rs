@@ -4,9 +4,13 @@ use super::state::{Event, HolderStatus};
 use super::{Caller, Holder, HolderError};
 use crate::keys::{PersonId, ShareId, Signed};
 use crate::ledger::{Kept, LeaseEvent, LeaseKey, decode_grant, signed_by_person};
-use crate::wire::{Grant, Reason, Response};
+use crate::wire::{Day, Grant, Reason, Response};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A lease that ran out goes when that was seen for so long.
+const RUN_OUT_SEEN: Duration = Duration::from_secs(86_400);
 
 impl Holder {
     /// Change leases of the caller's account; answers those it was done for.
@@ -89,7 +93,7 @@ impl Holder {
     /// Leases that ended go, with their files; counters are written down.
     pub async fn maintain(self: &Arc<Self>) {
         let today = self.today();
-        let ended = self.state.lock().book.ended(today, self.options.policy.retention_friends);
+        let ended = self.ended(today);
         for key in ended {
             if let Err(e) = self.drop_lease(key).await {
                 tracing::error!(error = %e, "an ended lease could not be removed");
@@ -99,6 +103,21 @@ impl Holder {
         if let Err(e) = self.write_counters().await {
             tracing::error!(error = %e, "counters could not be written");
         }
+    }
+
+    /// Leases whose release has taken effect, and those that were found run out for a day in a
+    /// row: a clock that is wrong for a while must not cost friends their shares.
+    fn ended(&self, today: Day) -> Vec<LeaseKey> {
+        let now = self.world.clock.monotonic();
+        let mut state = self.state.lock();
+        let ended = state.book.ended(today, self.options.policy.retention_friends);
+        let (released, run_out): (Vec<_>, Vec<_>) = ended.into_iter().partition(|(account, share)| {
+            state.book.get(account, share).and_then(|k| k.releasing).is_some_and(|day| today >= day)
+        });
+        let before = std::mem::take(&mut state.run_out);
+        state.run_out = run_out.iter().map(|key| (*key, before.get(key).copied().unwrap_or(now))).collect();
+        let due = state.run_out.iter().filter(|(_, since)| now >= **since + RUN_OUT_SEEN);
+        released.into_iter().chain(due.map(|(key, _)| *key)).collect()
     }
 
     async fn drop_lease(self: &Arc<Self>, key: LeaseKey) -> Result<(), HolderError> {

@@ -11,6 +11,7 @@ use crate::world::World;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 /// The record log's name below `places.lent`.
 const LEASES_LOG: &str = "leases.log";
@@ -64,6 +65,8 @@ pub(super) struct State {
     pub reservations: BTreeMap<[u8; 16], Reservation>,
     /// Share files found damaged since the start.
     pub damaged: BTreeSet<LeaseKey>,
+    /// Leases found run out, and since when (on the monotonic clock).
+    pub run_out: BTreeMap<LeaseKey, Duration>,
 }
 
 /// A holder at a glance.

@@ -22,6 +22,8 @@ pub struct MemHolder {
     pub admin: Vec<Signed>,
     /// Bytes it grants.
     pub limit: u64,
+    /// Takes no shares.
+    pub refuses: bool,
 }
 
 /// All holders; what is common to all nodes.
@@ -82,6 +84,10 @@ impl MemGrid {
             share[at] ^= 1;
         }
     }
+    /// A holder takes no more shares.
+    pub fn refuse(&self, holder: usize) {
+        self.holders.lock()[holder].refuses = true;
+    }
     /// A holder's disk is wiped of shares.
     pub fn lose(&self, holder: usize) {
         self.holders.lock()[holder].shares.clear();
@@ -123,7 +129,9 @@ async fn upload(
             continue;
         }
         tokio::time::sleep(Duration::from_millis(3)).await;
-        let free = grid.up().into_iter().find(|i| !placed.iter().any(|p| p.holder == node(*i)));
+        let takes =
+            |i: &usize| !grid.holders.lock()[*i].refuses && !placed.iter().any(|p| p.holder == node(*i));
+        let free = grid.up().into_iter().find(takes);
         let Some(i) = free else {
             missing.push(number);
             continue;

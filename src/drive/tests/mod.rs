@@ -1,5 +1,6 @@
 //! The drive without a kernel, on a grid in memory and disks that forget.
 
+mod audit;
 mod faults;
 mod mem_grid;
 mod model;

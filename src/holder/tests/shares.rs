@@ -240,3 +240,23 @@ async fn forty_receipts_share_their_syncs() {
     // One sync of data per share; names and leases in groups.
     assert!(after.syncs - before.syncs <= 40 + 20, "{} syncs", after.syncs - before.syncs);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_for_a_while_costs_no_share() {
+    let (ann, bob) = (Someone::new(1), Someone::new(2));
+    let (world, clock) = world(&SimDisk::new());
+    let holder = ann.holder(&world).await;
+    holder.give(&ann.grant(bob.id(), 1 << 30, 1)).await.unwrap();
+    receipt(put(&holder, &bob, &bytes(1, 5000)).await, &ann);
+    let (hour, later) = (std::time::Duration::from_secs(3600), 400 * DAY_MS);
+    clock.wall_ms.fetch_add(later, Ordering::Relaxed);
+    tokio::time::sleep(hour * 20).await;
+    assert_eq!(holder.status().leases, 1);
+    clock.wall_ms.fetch_sub(later, Ordering::Relaxed);
+    tokio::time::sleep(hour * 20).await;
+    clock.wall_ms.fetch_add(later, Ordering::Relaxed);
+    tokio::time::sleep(hour * 20).await;
+    assert_eq!(holder.status().leases, 1, "no day on end");
+    tokio::time::sleep(hour * 6).await;
+    assert_eq!(holder.status().leases, 0);
+}
