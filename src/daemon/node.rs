@@ -10,7 +10,7 @@ use super::service::NodeService;
 use crate::drive::Drive;
 use crate::grid::{self, Grid, Me, Roster};
 use crate::holder::{CheckedEntry, Holder, HolderOptions};
-use crate::keys::{self, DriveId, NodeId, Power};
+use crate::keys::{self, DriveId, NodeId, PersonId, Power};
 use crate::ledger;
 use crate::net::{self, Endpoint};
 use crate::tree;
@@ -119,6 +119,14 @@ impl Node {
 
     pub fn id(&self) -> NodeId {
         self.roster.me().node
+    }
+    /// Whose node it is.
+    pub fn person(&self) -> PersonId {
+        self.roster.me().person
+    }
+    /// A friend, to be asked by hand.
+    pub fn peer(&self, node: NodeId) -> net::Peer {
+        self.endpoint.peer(node)
     }
     pub fn label(&self) -> String {
         self.config.label.clone()
