@@ -256,20 +256,29 @@ fn lending(config: &Config, roster: &Roster) -> HolderOptions {
         floor: FREE_DISK_FLOOR,
         policy: ledger::Policy::default(),
         check_entry,
+        replay_entry,
     }
 }
 
 /// What a holder checks of an entry: all that can be checked without a key.
 fn check_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry, String> {
-    let checked = tree::Checked::parse(bytes, drive).map_err(|e| e.to_string())?;
-    Ok(CheckedEntry {
-        log: checked.log,
-        seq: checked.header.seq,
-        previous: checked.header.previous,
-        hash: checked.hash,
-        epoch: checked.header.epoch,
-        writer: checked.header.writer,
-    })
+    tree::Checked::parse(bytes, drive).map(seen_by_holder).map_err(|e| e.to_string())
+}
+
+/// What it reads of one it has checked before.
+fn replay_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry, String> {
+    tree::Checked::claimed(bytes, drive).map(seen_by_holder).map_err(|e| e.to_string())
+}
+
+fn seen_by_holder(entry: tree::Checked) -> CheckedEntry {
+    CheckedEntry {
+        log: entry.log,
+        seq: entry.header.seq,
+        previous: entry.header.previous,
+        hash: entry.hash,
+        epoch: entry.header.epoch,
+        writer: entry.header.writer,
+    }
 }
 
 fn bind(

@@ -146,6 +146,11 @@ impl Roster {
         {
             let mut state = self.state.lock();
             for signed in records.iter().take(ROSTER_MAX) {
+                // Friends say the same at every meeting: what is known needs no second look.
+                let claimed = known_member(signed).and_then(|m| state.members.get(&m.node));
+                if claimed == Some(signed) {
+                    continue;
+                }
                 let Some(member) = open_member(signed) else { continue };
                 let known = state.members.get(&member.node).and_then(known_member);
                 let newer =
