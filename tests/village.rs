@@ -49,5 +49,7 @@ fn hash_seeds_come_from_the_seed() {
 
 #[path = "village/family.rs"]
 mod family;
+#[path = "village/ledger.rs"]
+mod ledger;
 #[path = "village/net.rs"]
 mod net;

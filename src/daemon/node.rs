@@ -10,7 +10,7 @@ use super::service::NodeService;
 use crate::drive::Drive;
 use crate::grid::{self, Grid, Me, Roster};
 use crate::holder::{CheckedEntry, Holder, HolderOptions};
-use crate::keys::{self, DriveId, NodeId, Power};
+use crate::keys::{self, DriveId, NodeId, PersonId, Power};
 use crate::ledger;
 use crate::net::{self, Endpoint};
 use crate::tree;
@@ -119,6 +119,14 @@ impl Node {
 
     pub fn id(&self) -> NodeId {
         self.roster.me().node
+    }
+    /// Whose node it is.
+    pub fn person(&self) -> PersonId {
+        self.roster.me().person
+    }
+    /// A friend, to be asked by hand.
+    pub fn peer(&self, node: NodeId) -> net::Peer {
+        self.endpoint.peer(node)
     }
     pub fn label(&self) -> String {
         self.config.label.clone()
@@ -253,20 +261,29 @@ fn lending(config: &Config, roster: &Roster) -> HolderOptions {
         floor: FREE_DISK_FLOOR,
         policy: ledger::Policy::default(),
         check_entry,
+        replay_entry,
     }
 }
 
 /// What a holder checks of an entry: all that can be checked without a key.
 fn check_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry, String> {
-    let checked = tree::Checked::parse(bytes, drive).map_err(|e| e.to_string())?;
-    Ok(CheckedEntry {
-        log: checked.log,
-        seq: checked.header.seq,
-        previous: checked.header.previous,
-        hash: checked.hash,
-        epoch: checked.header.epoch,
-        writer: checked.header.writer,
-    })
+    tree::Checked::parse(bytes, drive).map(seen_by_holder).map_err(|e| e.to_string())
+}
+
+/// What it reads of one it has checked before.
+fn replay_entry(drive: &DriveId, bytes: &[u8]) -> Result<CheckedEntry, String> {
+    tree::Checked::claimed(bytes, drive).map(seen_by_holder).map_err(|e| e.to_string())
+}
+
+fn seen_by_holder(entry: tree::Checked) -> CheckedEntry {
+    CheckedEntry {
+        log: entry.log,
+        seq: entry.header.seq,
+        previous: entry.header.previous,
+        hash: entry.hash,
+        epoch: entry.header.epoch,
+        writer: entry.header.writer,
+    }
 }
 
 fn bind(

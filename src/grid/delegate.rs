@@ -2,7 +2,7 @@
 //! keep it, whoever of them came first.
 
 use super::GridError;
-use super::roster::{Roster, open_grant};
+use super::roster::{Roster, known_grant, open_grant};
 use crate::keys::{NodeId, PersonId, Signed};
 use crate::ledger::{CHAIN_MAX, grant_hash, signed_by_person, verify_chain};
 use crate::wire::{GRANTS_MAX, Grant, Reason, Request, Response};
@@ -42,10 +42,10 @@ impl Roster {
     ) -> Result<Vec<Vec<Signed>>, GridError> {
         let mut out = Vec::new();
         for (holder, mut chain) in self.held() {
-            let Some((parent, grant)) = chain.last().and_then(|s| open_grant(s).map(|g| (s, g))) else {
+            let Some((parent, grant)) = chain.last().and_then(|s| known_grant(s).map(|g| (s, g))) else {
                 continue;
             };
-            let circular = chain.iter().filter_map(open_grant).any(|g| g.issuer == subject);
+            let circular = chain.iter().filter_map(known_grant).any(|g| g.issuer == subject);
             if holder == *except || circular || !grant.delegable || chain.len() >= CHAIN_MAX {
                 continue;
             }

@@ -14,8 +14,10 @@ use tokio::task::JoinSet;
 const SEND_TIME: Duration = Duration::from_secs(20);
 /// How long a watch waits at a holder before it is asked again.
 const WATCH_TIME: Duration = Duration::from_secs(60);
-/// A holder that failed or does not have the drive is asked again after this.
+/// A holder that failed or does not have the drive is asked again after this, doubling, to
+/// this. Each time costs a dial where the friend is away, which may be for weeks.
 const WATCH_AGAIN: Duration = Duration::from_secs(2);
+const WATCH_AGAIN_MAX: Duration = Duration::from_secs(16);
 /// Bytes of entries in one request (they are framed with little else).
 const BATCH_BYTES: usize = ENTRY_MAX - 4096;
 
@@ -340,12 +342,15 @@ impl Delivered {
 async fn watch_one(grid: Arc<Grid>, drive: DriveId, node: NodeId, send: mpsc::Sender<(NodeId, News)>) {
     let mut known = Delivered::default();
     let mut changes = grid.changes();
+    let mut again = WATCH_AGAIN;
     loop {
         let Some(access) = grid.access(&drive) else { return };
         match grid.fetch_page(&access, node, &mut known, WATCH_TIME).await {
-            Ok(Some((None, _))) => continue,
-            Ok(Some((Some(news), _))) => {
-                if send.send((node, news)).await.is_err() {
+            Ok(Some((news, _))) => {
+                again = WATCH_AGAIN;
+                if let Some(news) = news
+                    && send.send((node, news)).await.is_err()
+                {
                     return;
                 }
                 continue;
@@ -357,7 +362,7 @@ async fn watch_one(grid: Arc<Grid>, drive: DriveId, node: NodeId, send: mpsc::Se
         tokio::select! { biased;
             () = send.closed() => return,
             _ = changes.changed() => tokio::time::sleep(Duration::from_millis(100)).await,
-            () = tokio::time::sleep(WATCH_AGAIN) => {}
+            () = tokio::time::sleep(again) => again = (again * 2).min(WATCH_AGAIN_MAX),
         }
     }
 }

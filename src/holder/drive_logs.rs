@@ -66,8 +66,7 @@ impl Known {
             }
             RECORD_ENTRY => {
                 let Some((account, entry)) = rest.split_first_chunk::<32>() else { return };
-                // Checked when it came, and the record's checksum holds: the header is enough,
-                // but there is one way to read it, and it verifies.
+                // Checked when it came, and the record's checksum holds: the header is enough.
                 if let Ok(checked) = check(drive, entry)
                     && self.follows(&checked)
                 {

@@ -38,7 +38,7 @@ impl Holder {
     }
 
     async fn open_drive_logs(&self, drive: DriveId) -> Result<Arc<DriveLogs>, HolderError> {
-        let (world, check) = (self.world.clone(), self.options.check_entry);
+        let (world, check) = (self.world.clone(), self.options.replay_entry);
         let path = self.places.lent.join("logs").join(drive.to_string());
         let opened = self.world.blocking(move || DriveLogs::open(&world, &path, drive, check)).await;
         Ok(Arc::new(opened??))

@@ -67,6 +67,9 @@ pub struct HolderOptions {
     pub policy: Policy,
     /// Checks entries of logs before they are kept.
     pub check_entry: CheckEntry,
+    /// Reads those kept here again at a start: they lay under a checksum since they were checked,
+    /// and checking a year of signatures takes minutes.
+    pub replay_entry: CheckEntry,
 }
 
 /// Why a holder did not open.

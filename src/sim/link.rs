@@ -48,6 +48,16 @@ impl Link {
             ..Link::default()
         }
     }
+    /// A friend at the end of a bad mobile line.
+    pub fn slow() -> Link {
+        Link {
+            latency: Duration::from_millis(400),
+            jitter: Duration::from_millis(200),
+            rate: 32_000,
+            queue: Duration::from_secs(2),
+            ..Link::default()
+        }
+    }
     /// A home: this many Mbit/s, this round trip if the way back is the same.
     pub fn home(mbit: u64, rtt: Duration) -> Link {
         Link { latency: rtt / 2, rate: mbit * 125_000, ..Link::default() }
@@ -69,6 +79,8 @@ pub struct Stats {
     pub nowhere: u64,
     pub duplicated: u64,
     pub flipped: u64,
+    /// Due before one that was sent earlier on the same link.
+    pub overtaking: u64,
 }
 
 /// A digest of (virtual time, ends, length) of every packet sent.

@@ -40,6 +40,8 @@ struct State {
     cuts: BTreeMap<(usize, usize), u32>,
     off: Vec<bool>,
     busy: BTreeMap<(usize, usize), Instant>,
+    /// When the last of what was sent on a link so far arrives.
+    latest: BTreeMap<(usize, usize), Instant>,
     boxes: BTreeMap<SocketAddr, Arc<Mailbox>>,
     due: BinaryHeap<Reverse<Packet>>,
     sequence: u64,
@@ -75,6 +77,7 @@ impl SimNet {
                 cuts: BTreeMap::new(),
                 off: vec![false; n],
                 busy: BTreeMap::new(),
+                latest: BTreeMap::new(),
                 boxes: BTreeMap::new(),
                 due: BinaryHeap::new(),
                 sequence: 0,
@@ -107,6 +110,20 @@ impl SimNet {
     /// Sets the link from machine `a` to machine `b` (one way).
     pub fn set_link(&self, a: usize, b: usize, link: Link) {
         self.state.lock().links.insert((a, b), link);
+    }
+
+    /// Sets every link from and to machine `a`.
+    pub fn set_links_of(&self, a: usize, link: &Link) {
+        let mut state = self.state.lock();
+        for b in (0..state.homes.len()).filter(|b| *b != a) {
+            state.links.insert((a, b), link.clone());
+            state.links.insert((b, a), link.clone());
+        }
+    }
+
+    /// No link is set by itself any more.
+    pub fn usual_links(&self) {
+        self.state.lock().links.clear();
     }
 
     /// Cuts every link between the two groups, both ways; others are unharmed. Cuts add up.
@@ -201,7 +218,10 @@ impl SimNet {
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         let next = state.due.peek().map(|p| p.0.at);
+        let latest = state.latest.entry((a, b)).or_insert(now);
         for at in &fate.arrivals {
+            state.stats.overtaking += u64::from(*at < *latest);
+            *latest = (*latest).max(*at);
             state.sequence += 1;
             let packet = Packet { at: *at, sequence: state.sequence, from, to, bytes: bytes.clone() };
             state.due.push(Reverse(packet));

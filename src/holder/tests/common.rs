@@ -114,6 +114,7 @@ impl Someone {
             floor: 1 << 20,
             policy: Policy::default(),
             check_entry,
+            replay_entry: check_entry,
         }
     }
     pub async fn holder(&self, world: &World) -> Arc<Holder> {

@@ -1,6 +1,7 @@
 //! The invariants.
 
 use super::acts::FAR;
+use super::forge::FORGED;
 use super::oracle::{self, version, walk};
 use super::{Family, READER, WRITERS};
 use crate::drive::FileState;
@@ -13,13 +14,18 @@ const AGREE: Duration = Duration::from_secs(600);
 
 impl Family {
     /// I6: no log goes back at a machine that kept its power, no two entries have one number,
-    /// and nobody knows more of a log than its writer.
+    /// and nobody knows more of a log than its writer. I5: there is no log but the writers'.
     pub(super) fn look_at_heads(&mut self) {
-        let mut wrong = Vec::new();
+        let (mut wrong, mut strange) = (Vec::new(), Vec::new());
+        let logs: Vec<_> = WRITERS.iter().filter_map(|w| Some(self.drive(*w)?.log())).collect();
+        self.logs.extend(logs);
         for i in 0..=READER {
             let Some(drive) = self.drive(i) else { continue };
             let heads = drive.heads();
             for head in &heads {
+                if !self.logs.contains(&head.log) {
+                    strange.push(format!("node {i} took log {:?}, which no writer writes", head.log));
+                }
                 let known = *self.entries.entry((head.log, head.seq)).or_insert(head.hash);
                 if known != head.hash {
                     wrong.push(format!("log {:?} has two entries {} (one at node {i})", head.log, head.seq));
@@ -41,6 +47,9 @@ impl Family {
         self.count("I6 looks at heads");
         for what in wrong {
             self.violation("I6", what);
+        }
+        for what in strange {
+            self.violation("I5", what);
         }
     }
 
@@ -177,6 +186,9 @@ impl Family {
         for i in 0..=READER {
             let Some(drive) = self.drive(i) else { continue };
             let Ok(tree) = walk(&drive) else { continue };
+            if tree.keys().any(|path| path.contains(FORGED) || path.contains("forbidden")) {
+                self.violation("I5", format!("node {i} shows a name that nobody had the right to make"));
+            }
             for (path, seen) in tree.iter().filter(|(_, s)| !s.dir) {
                 let bytes = match oracle::read(&drive, seen.ino, FAR).await {
                     Ok(bytes) => bytes,

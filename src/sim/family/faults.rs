@@ -1,18 +1,21 @@
 //! What goes wrong.
 
-use super::{Family, WRITERS};
+use super::{Family, READER, WRITERS};
 use crate::sim::Link;
+use crate::wire::FREE_DISK_FLOOR;
 use crate::world::Crash;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Friends that may be without power at a time; more would only be waited for.
 const DOWN: usize = 3;
+/// Bytes on a disk that is not full.
+const ROOM: u64 = 1 << 40;
 
 impl Family {
     pub(super) async fn fault(&mut self) {
         let i = self.below(self.homes.village.len());
-        match self.below(12) {
+        match self.below(15) {
             0..=2 if self.down.len() < DOWN => {
                 self.count(if WRITERS.contains(&i) {
                     "fault: power cut of a writer"
@@ -23,7 +26,7 @@ impl Family {
             }
             3 => self.restart(i).await,
             4 | 5 => {
-                self.count("fault: asleep");
+                self.count("fault: hung");
                 self.homes.sleep(i);
                 self.asleep.insert(i);
             }
@@ -41,13 +44,32 @@ impl Family {
                 self.count("fault: bad links");
                 self.homes.village.net.set_links(Link::bad());
             }
-            10 => self.homes.village.net.set_links(Link::default()),
+            10 => {
+                self.homes.village.net.set_links(Link::default());
+                self.homes.village.net.usual_links();
+            }
             11 => {
                 self.count("fault: clock steps");
                 let minutes = self.rng.below(20) as i64 - 10;
                 self.homes.village.clock(i).set_skew(minutes * 60_000_000_000);
             }
+            12 => {
+                self.count("fault: slow friend");
+                self.homes.village.net.set_links_of(i, &Link::slow());
+            }
+            13 if i > READER => {
+                self.count("fault: disk of a friend full");
+                let disk = self.homes.village.disk(i);
+                disk.set_capacity(disk.used() + self.rng.below(FREE_DISK_FLOOR));
+            }
+            14 => self.all_have_room(),
             _ => {}
+        }
+    }
+
+    fn all_have_room(&self) {
+        for i in 0..self.homes.village.len() {
+            self.homes.village.disk(i).set_capacity(ROOM);
         }
     }
 
@@ -73,12 +95,17 @@ impl Family {
 
     pub(super) async fn start_again(&mut self, i: usize) {
         self.down.remove(&i);
+        // A full disk lets nothing start; whoever put the power back made room.
+        self.homes.village.disk(i).set_capacity(ROOM);
+        if self.below(4) == 0 {
+            self.corrupt(i);
+        }
         if let Err(t) = self.homes.start(i).await {
             let why = format!("node {i} does not start after a power cut: {t}");
             return self.violation("I1", why);
         }
         self.count("started after a power cut");
-        if self.drive(i).is_none() && i <= super::READER {
+        if self.drive(i).is_none() && i <= READER {
             return self.violation("I1", format!("the drive of node {i} does not open after a power cut"));
         }
         if WRITERS.contains(&i) {
@@ -96,6 +123,7 @@ impl Family {
         let village = self.homes.village.clone();
         village.net.unplug(i);
         village.set_disk(i, village.disk(i).copy());
+        village.disk(i).set_capacity(ROOM);
         if let Err(t) = self.homes.start(i).await {
             let why = format!("node {i} does not start again: {t}");
             self.violation("I1", why);
@@ -113,6 +141,8 @@ impl Family {
         self.wake_all();
         self.homes.village.net.heal();
         self.homes.village.net.set_links(Link::default());
+        self.homes.village.net.usual_links();
+        self.all_have_room();
         for i in self.down.keys().copied().collect::<Vec<_>>() {
             self.start_again(i).await;
         }
