@@ -167,14 +167,13 @@ async fn until_told(runner: &Arc<Runner>, until_eof: bool) -> Outcome<()> {
         let mut byte = [0; 64];
         while matches!(tokio::io::stdin().read(&mut byte).await, Ok(n) if n > 0) {}
     });
-    loop {
-        tokio::select! { biased;
-            _ = term.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            // The terminal was closed. A daemon in the background has none and hears nothing.
-            _ = hangup.recv() => return Ok(()),
-            () = &mut eof => return Ok(()),
-            () = runner.stopped() => return Ok(()),
-        }
+    tokio::select! { biased;
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+        // The terminal was closed. A daemon in the background has none and hears nothing.
+        _ = hangup.recv() => {}
+        () = &mut eof => {}
+        () = runner.stopped() => {}
     }
+    Ok(())
 }
