@@ -413,9 +413,10 @@ fn a_mount_left_by_a_crash_is_taken_over() {
 #[test]
 fn verbs_without_a_daemon_or_with_bad_input_say_what_to_do() {
     let lab = Lab::new();
-    says(&lab.kith("nowhere", &["status"]), 3, "not running");
+    says(&lab.kith("nowhere", &["status"]), 3, "not a node");
     says(&lab.kith("nowhere", &["mount", "/tmp"]), 1, "not a node");
     lab.init("you");
+    says(&lab.kith("you", &["status"]), 3, "not running");
     says(&lab.kith("you", &["init", "--name", "again"]), 1, "already");
     assert_eq!(lab.kith("you", &["no-such-verb"]).code, 2);
     assert_eq!(lab.kith("you", &["invite", "--valid", "soon"]).code, 2);
