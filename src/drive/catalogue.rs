@@ -16,7 +16,7 @@ impl Shared {
         loop {
             let page = self.view().packs(after, PAGE).map_err(index_error)?;
             let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.clone());
+            after = Some(*last);
             for (_, info) in page {
                 let record = self.view().pack(&info.pack).map_err(index_error)?;
                 if !each(record.ok_or_else(|| Error::Internal("a pack without its record".into()))?) {
