@@ -91,16 +91,6 @@ impl Node {
         Ok(opened)
     }
 
-    /// Who else writes in the drives of which this node is an admin may use this person's
-    /// friends: the roster passes their grants on.
-    fn know_guests(&self) {
-        let own = self.roster.me().person;
-        let drives = self.drives().into_iter().filter(|d| d.power == Power::Admin);
-        let members = drives.flat_map(|d| d.drive.members());
-        let guests = members.filter(|(person, power)| *person != own && *power >= Power::Write);
-        self.roster.set_guests(guests.map(|(person, _)| person).collect());
-    }
-
     fn check_new_name(&self, name: &str) -> Outcome<()> {
         check_label(name)?;
         if self.keyring.read(|k| k.drives.values().any(|d| d.label == name)) {

@@ -199,6 +199,16 @@ impl Node {
         self.holder.give(&grant).await.map(|_| ()).map_err(|e| Trouble::new(what(), e, "see the log"))
     }
 
+    /// Who else writes in the drives of which this node is an admin may use this person's
+    /// friends: the roster passes their grants on.
+    pub(super) fn know_guests(&self) {
+        let own = self.roster.me().person;
+        let drives = self.drives().into_iter().filter(|d| d.power == Power::Admin);
+        let members = drives.flat_map(|d| d.drive.members());
+        let guests = members.filter(|(person, power)| *person != own && *power >= Power::Write);
+        self.roster.set_guests(guests.map(|(person, _)| person).collect());
+    }
+
     /// The drives that are open, by id.
     pub fn drives(&self) -> Vec<NodeDrive> {
         self.open.lock().values().cloned().collect()

@@ -19,10 +19,11 @@ impl Grid {
     pub async fn audit(&self, drive: DriveId, record: &CatalogueRecord, place: usize) -> Audit {
         let holder = record.shares[place].holder;
         if self.own(&holder).is_none() {
-            if self.member(&holder).is_none() {
+            if self.roster.is_removed(&holder) {
                 return Audit::Lost("its holder is no friend any more".into());
             }
-            if !self.friends.online(&holder) {
+            // One that was never heard of may be a friend's friend: that says nothing.
+            if !self.friends.online(&holder) || self.member(&holder).is_none() {
                 return Audit::NoAnswer;
             }
         }

@@ -146,6 +146,11 @@ impl Roster {
         self.state.lock().members.get(node).and_then(known_member).filter(|m| !m.removed)
     }
 
+    /// Whether a node was a member and has been removed, by its person's own word.
+    pub fn is_removed(&self, node: &NodeId) -> bool {
+        self.state.lock().members.get(node).and_then(known_member).is_some_and(|m| m.removed)
+    }
+
     /// All records, to be passed on.
     pub fn records(&self) -> Vec<Signed> {
         self.state.lock().members.values().cloned().collect()

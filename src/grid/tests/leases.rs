@@ -1,6 +1,6 @@
 use super::village::*;
 use crate::content::Coding;
-use crate::grid::{LeasedShare, PackRange, UploadEvent};
+use crate::grid::{Audit, LeasedShare, PackRange, UploadEvent};
 use crate::holder::tests::common::*;
 use crate::ledger::{DAY_MS, follows};
 use crate::wire::{Request, Response};
@@ -152,4 +152,36 @@ async fn what_a_friend_says_of_itself_is_heard() {
     assert_eq!(status.away_until, Some(130));
     assert_eq!(v.grid.suspects(&v.drive.id()), [pack.encoder.id()]);
     assert!(v.grid.heard(&from, Request::Relay { to: from }).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_tells_what_is_kept_lost_and_not_known() {
+    let v = Village::new(5, 1 << 30).await;
+    let (pack, placed) = stored(&v).await;
+    let record = pack.record(placed.clone());
+    let audit = async |place: usize| v.grid.audit(v.drive.id(), &record, place).await;
+    let friend = |place: usize| v.index(&placed[place].holder);
+    for place in 0..5 {
+        assert_eq!(audit(place).await, Audit::Kept);
+    }
+    v.set(friend(0), Mood::Off);
+    v.set(friend(1), Mood::Hung);
+    v.set(friend(2), Mood::Lying);
+    let disk = v.disk(friend(3));
+    let path = disk.paths().into_iter().find(|p| p.to_string_lossy().contains("/shares/")).unwrap();
+    world_of(&disk).disk.remove(&path).unwrap();
+    let found = [audit(0).await, audit(1).await, audit(2).await, audit(3).await, audit(4).await];
+    assert_eq!(found[..2], [Audit::NoAnswer, Audit::NoAnswer]);
+    assert!(
+        matches!(&found[2..4], [Audit::Lost(wrong), Audit::Lost(_)] if wrong.contains("wrong")),
+        "{found:?}"
+    );
+    assert_eq!(found[4], Audit::Kept);
+    // A holder never heard of has lost nothing; one that was removed has nothing for us any more.
+    let mut strange = placed.clone();
+    strange[0].holder = crate::keys::NodeId([200; 32]);
+    let strange = pack.record(strange);
+    assert_eq!(v.grid.audit(v.drive.id(), &strange, 0).await, Audit::NoAnswer);
+    v.remove(friend(4)).await;
+    assert!(matches!(audit(4).await, Audit::Lost(_)));
 }

@@ -306,6 +306,18 @@ impl Village {
         };
         self.net.events.send(event).unwrap();
     }
+    /// A friend says that its node is one no more.
+    pub async fn remove(&self, friend: usize) {
+        let node = self.nodes[friend];
+        let signed = {
+            let friends = self.net.friends.lock();
+            let who = &friends[&node].who;
+            let mut gone: Member = member(who, 1).peek().unwrap();
+            (gone.serial, gone.removed) = (2, true);
+            Signed::record(who.person.signing(), &gone)
+        };
+        self.grid.roster.merge(&[signed]).await.unwrap();
+    }
     /// Which friend a node is.
     pub fn index(&self, node: &NodeId) -> usize {
         self.nodes.iter().position(|n| n == node).unwrap()
