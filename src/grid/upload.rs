@@ -53,7 +53,7 @@ impl Grid {
     ) -> mpsc::Receiver<UploadEvent> {
         let (send, receive) = mpsc::channel(EVENTS);
         let grid = self.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let upload = Upload { grid, drive, source, coding, placed, events: send.clone() };
             tokio::select! { biased;
                 () = send.closed() => {}
