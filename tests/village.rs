@@ -47,6 +47,8 @@ fn hash_seeds_come_from_the_seed() {
     assert_ne!(hash(1), hash(2));
 }
 
+#[path = "village/close.rs"]
+mod close;
 #[path = "village/family.rs"]
 mod family;
 #[path = "village/ledger.rs"]

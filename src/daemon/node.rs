@@ -19,7 +19,7 @@ use crate::world::World;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 /// What a node is made of.
 pub struct NodeSetup {
@@ -50,7 +50,8 @@ pub struct Node {
     pub(super) open: Mutex<BTreeMap<DriveId, NodeDrive>>,
     /// One change of the set of drives at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
-    tasks: Mutex<Vec<AbortHandle>>,
+    /// They end with the node, closed or dropped.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// A trouble of starting.
@@ -87,12 +88,11 @@ impl Node {
             holder,
             open: Mutex::new(BTreeMap::new()),
             changing: tokio::sync::Mutex::new(()),
-            tasks: Mutex::new(Vec::new()),
+            tasks: Mutex::default(),
         });
         service.attach(&node);
         node.know_friends();
-        let gossip = tokio::spawn(grid::gossip(node.roster.clone(), node.endpoint.clone()));
-        node.tasks.lock().push(gossip.abort_handle());
+        node.tasks.lock().spawn(grid::gossip(node.roster.clone(), node.endpoint.clone()));
         node.open_known_drives().await;
         Ok(node)
     }
@@ -105,16 +105,18 @@ impl Node {
         }
     }
 
-    /// Stop in order: drives first, so that what they journal is whole, the network last.
+    /// Stop in order: drives first, so that what they journal is whole, the network last. No
+    /// task is left and the port is free when this returns.
     pub async fn close(&self) {
         let open: Vec<NodeDrive> = std::mem::take(&mut *self.open.lock()).into_values().collect();
         for d in open {
             d.drive.close().await;
         }
-        for task in self.tasks.lock().drain(..) {
-            task.abort();
-        }
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
         self.endpoint.close().await;
+        self.grid.close().await;
+        self.holder.close().await;
     }
 
     pub fn id(&self) -> NodeId {

@@ -13,6 +13,7 @@ use crate::wire::{
 };
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// How long the whole exchange may take.
 const JOIN_MAX_TIME: Duration = Duration::from_secs(20);
@@ -257,11 +258,14 @@ pub async fn gossip(roster: Arc<Roster>, endpoint: Endpoint) {
     use tokio::sync::broadcast::error::RecvError;
     let mut events = endpoint.events();
     let mut changes = roster.changes();
+    // They end with this.
+    let mut telling = JoinSet::new();
     loop {
         tokio::select! { biased;
+            Some(_) = telling.join_next() => {}
             event = events.recv() => match event {
                 Ok(crate::net::Event::Connected(node)) => {
-                    tokio::spawn(tell(roster.clone(), endpoint.clone(), node));
+                    telling.spawn(tell(roster.clone(), endpoint.clone(), node));
                 }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
@@ -275,7 +279,7 @@ pub async fn gossip(roster: Arc<Roster>, endpoint: Endpoint) {
                     endpoint.keep(member.node);
                 }
                 for node in endpoint.connected() {
-                    tokio::spawn(tell(roster.clone(), endpoint.clone(), node));
+                    telling.spawn(tell(roster.clone(), endpoint.clone(), node));
                 }
             }
         }

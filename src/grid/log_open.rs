@@ -36,7 +36,7 @@ impl Grid {
             return;
         }
         let grid = self.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             if let Err(SendError::Failed(why)) = grid.send_entries(drive, node, &[]).await {
                 tracing::debug!("{} was not brought up to date: {why}", grid.roster.name_of(&node));
             }

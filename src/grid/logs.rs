@@ -54,7 +54,7 @@ impl Grid {
     pub fn append(self: &Arc<Self>, drive: DriveId, entries: Vec<Vec<u8>>) -> mpsc::Receiver<AppendEvent> {
         let (send, receive) = mpsc::channel(64);
         let (grid, entries) = (self.clone(), Arc::new(entries));
-        tokio::spawn(async move {
+        self.spawn(async move {
             let mut tasks = JoinSet::new();
             for node in grid.log_holders(&drive) {
                 let (grid, entries) = (grid.clone(), entries.clone());
@@ -303,7 +303,7 @@ impl Grid {
     pub fn watch(self: &Arc<Self>, drive: DriveId) -> mpsc::Receiver<(NodeId, News)> {
         let (send, receive) = mpsc::channel(8);
         let grid = self.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let mut changes = grid.changes();
             let (mut watched, mut tasks) = (BTreeSet::new(), JoinSet::new());
             while grid.access(&drive).is_some() {

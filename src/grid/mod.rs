@@ -47,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::task::JoinSet;
 
 /// Bytes of shares in flight to one friend, and in all.
 const IN_FLIGHT_PER_FRIEND: usize = 24 << 20;
@@ -89,6 +90,8 @@ pub struct Grid {
     senders: Mutex<BTreeMap<(DriveId, NodeId), Turn>>,
     /// How log and sequence are read off an entry.
     check_entry: CheckEntry,
+    /// What runs for as long as there are friends; ends with the grid.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// What can be read off an entry without a key. Its signature is the drive's to check: here
@@ -139,12 +142,29 @@ impl Grid {
             suspects: Mutex::new(BTreeSet::new()),
             senders: Mutex::new(BTreeMap::new()),
             check_entry,
+            tasks: Mutex::default(),
         });
         grid.recall_statements();
         let (events, roster) = (grid.friends.events(), grid.roster.changes());
-        tokio::spawn(follow(Arc::downgrade(&grid), events, roster));
-        tokio::spawn(leases::renew_for_ever(Arc::downgrade(&grid)));
+        {
+            let mut tasks = grid.tasks.lock();
+            tasks.spawn(follow(Arc::downgrade(&grid), events, roster));
+            tasks.spawn(leases::renew_for_ever(Arc::downgrade(&grid)));
+        }
         grid
+    }
+
+    /// Ends what runs by itself, and whatever was under way: nothing answers any more.
+    pub async fn close(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+    }
+
+    /// Runs a task until it ends or the grid is closed.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 
     /// Use this coding whatever the number of friends (None: the table's).

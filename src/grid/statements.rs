@@ -79,7 +79,7 @@ impl Grid {
         let Some(grant) = self.shown_grant(&node) else { return };
         self.note(&node, |h| h.asked_under = Some(grant));
         let grid = self.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             if let Err(why) = grid.statement_of(node).await {
                 grid.note(&node, |h| h.asked_under = None);
                 tracing::debug!("statement of {}: {why}", grid.roster.name_of(&node));

@@ -55,7 +55,7 @@ impl Grid {
     ) -> mpsc::Receiver<UploadEvent> {
         let (send, receive) = mpsc::channel(EVENTS);
         let grid = self.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let upload =
                 Upload { grid, drive, source, coding, placed, events: send.clone(), sent: Sent::default() };
             tokio::select! { biased;

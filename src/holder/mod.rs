@@ -42,6 +42,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 /// Shares that may arrive at once, in all; each takes [`RECEIVE_BUFFER`] of memory.
 const PUTS_MAX: usize = 48;
@@ -98,6 +99,8 @@ pub struct Holder {
     busy: Mutex<BTreeMap<LeaseKey, Arc<tokio::sync::Mutex<()>>>>,
     puts: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    /// Looks for ended leases; ends with the holder.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Holder {
@@ -124,11 +127,12 @@ impl Holder {
             busy: Mutex::new(BTreeMap::new()),
             puts: Arc::new(Semaphore::new(PUTS_MAX)),
             answers: Arc::new(Semaphore::new(ANSWERS_MAX / 1024)),
+            tasks: Mutex::default(),
         });
         holder.open_logs().await?;
         holder.maintain().await;
         let weak = Arc::downgrade(&holder);
-        tokio::spawn(async move {
+        holder.tasks.lock().spawn(async move {
             loop {
                 tokio::time::sleep(MAINTAIN_EVERY).await;
                 match weak.upgrade() {
@@ -138,6 +142,12 @@ impl Holder {
             }
         });
         Ok(holder)
+    }
+
+    /// Ends what runs by itself.
+    pub async fn close(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
     }
 
     /// This node.

@@ -1,6 +1,7 @@
 //! The endpoint: a socket, an identity, and the tasks that keep it going.
 
 use super::pool::Pool;
+use super::socket::Socket;
 use super::tls::Identity;
 use super::{NetError, Peer, Policy, Service, dial, serve, transport};
 use crate::keys::{DeviceKeys, NodeId, Signed};
@@ -49,18 +50,42 @@ pub(super) struct Inner {
     pub handshakes: serve::Handshakes,
     pub events: broadcast::Sender<Event>,
     closed: watch::Sender<bool>,
+    socket: Arc<Socket>,
+    /// How many tasks of [`Inner::spawn`] there are.
+    tasks: Arc<watch::Sender<usize>>,
+}
+
+/// A task that runs.
+struct Running(Arc<watch::Sender<usize>>);
+
+impl Running {
+    fn new(tasks: &Arc<watch::Sender<usize>>) -> Running {
+        tasks.send_modify(|n| *n += 1);
+        Running(tasks.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n -= 1);
+    }
 }
 
 impl Inner {
     /// Runs a task until it ends or the endpoint is closed.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut closed = self.closed.subscribe();
+        let running = Running::new(&self.tasks);
         tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                _ = closed.wait_for(|c| *c) => {}
-                () = task => {}
+            {
+                let task = std::pin::pin!(task);
+                tokio::select! {
+                    biased;
+                    _ = closed.wait_for(|c| *c) => {}
+                    () = task => {}
+                }
             }
+            drop(running);
         });
     }
     pub fn is_closed(&self) -> bool {
@@ -107,11 +132,11 @@ impl Endpoint {
         let identity = Identity::new(&config.device)?;
         let parameters = transport::transport();
         let server = transport::server(world, &identity, policy.clone(), parameters.clone())?;
-        let socket = world.net.bind(config.bind).map_err(fail)?;
+        let socket = Socket::new(world.net.bind(config.bind).map_err(fail)?);
         let quinn = quinn::Endpoint::new_with_abstract_socket(
             transport::endpoint(world, &config.device),
             Some(server),
-            socket,
+            socket.clone(),
             world.net.runtime(),
         )
         .map_err(fail)?;
@@ -127,6 +152,8 @@ impl Endpoint {
             handshakes: serve::Handshakes::default(),
             events: broadcast::channel(EVENTS_KEPT).0,
             closed: watch::channel(false).0,
+            socket,
+            tasks: Arc::new(watch::channel(0).0),
         });
         inner.spawn(serve::accept_calls(inner.clone()));
         Ok(Endpoint { _guard: Arc::new(Guard(inner.clone())), inner })
@@ -201,9 +228,17 @@ impl Endpoint {
     }
 
     /// Closes every connection and stops listening; waits (at most a second) until the
-    /// goodbyes are sent.
+    /// goodbyes are sent. All tasks have ended and the port is free when this returns,
+    /// whoever still has a handle.
     pub async fn close(&self) {
         self.inner.shut();
-        let _ = tokio::time::timeout(GOODBYE, self.inner.quinn.wait_idle()).await;
+        let mut tasks = self.inner.tasks.subscribe();
+        let ended = async {
+            self.inner.quinn.wait_idle().await;
+            // The sender of the count is in `inner`.
+            let _ = tasks.wait_for(|n| *n == 0).await;
+        };
+        let _ = tokio::time::timeout(GOODBYE, ended).await;
+        self.inner.socket.give_back();
     }
 }

@@ -14,6 +14,7 @@ mod peer;
 mod pool;
 mod serve;
 mod service;
+mod socket;
 mod stream;
 mod tls;
 mod transport;

@@ -122,7 +122,9 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         let mut found = Vec::new();
-        for (path, id) in inner.live.files.iter().filter(|(p, _)| p.parent() == Some(dir)) {
+        // Paths are sorted by their components, so all below `dir` stand together.
+        let below = inner.live.files.range(dir.to_path_buf()..).take_while(|(p, _)| p.starts_with(dir));
+        for (path, id) in below.filter(|(p, _)| p.parent() == Some(dir)) {
             if let (Some(name), Some(file)) = (path.file_name(), inner.files.get(id)) {
                 found.push((name.to_string_lossy().into_owned(), file.len()));
             }

@@ -2,6 +2,7 @@
 
 use super::Crash;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const BLOCK: u64 = 4096;
 /// The part of a write that reaches the medium whole or not at all.
@@ -9,11 +10,13 @@ const SECTOR: usize = 512;
 /// Beyond this many pending bytes the oldest are written back, as a kernel would.
 const WRITEBACK: usize = 32 << 20;
 
-/// A sparse file: blocks that are not there are zeros.
+type Blocks = BTreeMap<u64, Arc<[u8; BLOCK as usize]>>;
+
+/// A sparse file: blocks that are not there are zeros. Copies share them until one changes.
 #[derive(Clone, Default)]
 struct Image {
     len: u64,
-    blocks: BTreeMap<u64, Box<[u8; BLOCK as usize]>>,
+    blocks: Arc<Blocks>,
 }
 
 /// A change not yet on the medium.
@@ -57,15 +60,16 @@ impl Image {
     }
 
     fn write(&mut self, data: &[u8], offset: u64) {
+        let blocks = Arc::make_mut(&mut self.blocks);
         let mut done = 0;
         while done < data.len() {
             let at = offset + done as u64;
             let (block, inside) = (at / BLOCK, (at % BLOCK) as usize);
             let part = (BLOCK as usize - inside).min(data.len() - done);
             let bytes = &data[done..done + part];
-            if self.blocks.contains_key(&block) || bytes.iter().any(|b| *b != 0) {
-                let b = self.blocks.entry(block).or_insert_with(|| Box::new([0; BLOCK as usize]));
-                b[inside..inside + part].copy_from_slice(bytes);
+            if blocks.contains_key(&block) || bytes.iter().any(|b| *b != 0) {
+                let b = blocks.entry(block).or_insert_with(|| Arc::new([0; BLOCK as usize]));
+                Arc::make_mut(b)[inside..inside + part].copy_from_slice(bytes);
             }
             done += part;
         }
@@ -74,12 +78,13 @@ impl Image {
 
     fn set_len(&mut self, len: u64) {
         if len < self.len {
-            self.blocks.retain(|block, _| block * BLOCK < len);
+            let blocks = Arc::make_mut(&mut self.blocks);
+            blocks.retain(|block, _| block * BLOCK < len);
             let inside = (len % BLOCK) as usize;
             if inside != 0
-                && let Some(b) = self.blocks.get_mut(&(len / BLOCK))
+                && let Some(b) = blocks.get_mut(&(len / BLOCK))
             {
-                b[inside..].fill(0);
+                Arc::make_mut(b)[inside..].fill(0);
             }
         }
         self.len = len;
