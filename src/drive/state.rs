@@ -23,16 +23,21 @@ impl Shared {
             let worst = out.entry(object).or_insert(state);
             *worst = (*worst).min(state);
         };
+        let mut doubtful = BTreeSet::new();
         {
             let publishing = self.publishing.lock();
             for entry in publishing.entries.values() {
                 entry.objects.iter().for_each(|o| put(*o, FileState::Published));
+                doubtful.extend(entry.packs.iter().copied());
             }
         }
         {
             let uploads = self.uploads.lock();
-            for pack in uploads.packs.values() {
-                let state = self.level_state(pack.catalogued_level.min(pack.level()), pack.intent.coding);
+            for (id, pack) in &uploads.packs {
+                let mut state = self.level_state(pack.catalogued_level.min(pack.level()), pack.intent.coding);
+                if doubtful.contains(id) {
+                    state = state.min(FileState::Published);
+                }
                 pack.objects.iter().for_each(|o| put(*o, state));
             }
         }
@@ -138,10 +143,13 @@ impl Shared {
         let highest = record.shares.iter().map(|s| s.number + 1).max().unwrap_or(0);
         let n = u8::try_from(highest).unwrap_or(u8::MAX).max(record.k);
         let coding = crate::content::Coding { k: record.k, n };
-        Ok(match Level::of(coding, households.len()) {
-            Level::Local => FileState::AtRisk { margin: 0 },
+        let state = match Level::of(coding, households.len()) {
+            Level::Local => return Ok(FileState::AtRisk { margin: 0 }),
             level => self.level_state(level, coding),
-        })
+        };
+        // Shares are worth nothing to those who were not told where they are.
+        let told = !self.publishing.lock().entries.values().any(|e| e.packs.contains(pack));
+        Ok(if told { state } else { state.min(FileState::Published) })
     }
 
     /// Packs that hold a content's first chunks, as far as the tree says without fetching.
