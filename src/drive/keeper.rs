@@ -167,6 +167,8 @@ impl Shared {
             }
             start
         };
+        let safe = records::encode(&self.publishing.lock().safe);
+        self.journal.append_urgent(records::ENTRIES_SAFE, &[&safe]).map_err(|e| self.fail(&e))?;
         let packs: Vec<_> = {
             let uploads = self.uploads.lock();
             uploads.packs.values().map(|p| (p.intent.clone(), p.placed.clone())).collect()

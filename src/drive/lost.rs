@@ -131,7 +131,12 @@ impl Shared {
                 let over = households.len() - usize::from(coding.k);
                 FileState::AtRisk { margin: u8::try_from(over).unwrap_or(u8::MAX) }
             }
-            level => self.level_state(level, coding),
+            level => {
+                // Shares are worth nothing to those who were not told where they are.
+                let told = !self.publishing.lock().entries.values().any(|e| e.packs.contains(pack));
+                let state = self.level_state(level, coding);
+                if told { state } else { state.min(FileState::Published) }
+            }
         })
     }
 

@@ -7,8 +7,10 @@ use super::records;
 use super::shared::{Pending, Shared, index_error, tree_error};
 use crate::content::CatalogueRecord;
 use crate::grid::{AppendEvent, Level};
-use crate::keys::{Hash, PackId};
-use crate::tree::{Change, Draft, ObjectId, OpId, Operation, publishable, queues, seal_entry};
+use crate::keys::{Hash, LogId, PackId};
+use crate::tree::{
+    Change, Checked, Draft, ObjectId, OpId, Opened, Operation, publishable, queues, seal_entry,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +26,45 @@ const RECORDS_MAX: usize = 96;
 #[derive(Default)]
 pub struct Publishing {
     pub entries: BTreeMap<u64, EntryState>,
+    /// All up to this one are at enough of them.
+    pub safe: u64,
 }
 
 /// One of them.
 #[derive(Clone, Debug, Default)]
 pub struct EntryState {
+    /// What it changes.
     pub objects: BTreeSet<ObjectId>,
+    /// Packs whose places it tells.
+    pub packs: BTreeSet<PackId>,
     pub households: BTreeSet<Hash>,
+}
+
+impl EntryState {
+    /// Nobody is known to have it.
+    pub fn new(log: LogId, entry: &Opened) -> EntryState {
+        EntryState {
+            objects: entry.operations.iter().flat_map(|op| queues(log, op)).collect(),
+            packs: entry.catalogue.iter().map(|record| record.pack).collect(),
+            households: BTreeSet::new(),
+        }
+    }
+}
+
+impl Publishing {
+    /// A household has all entries up to `seq`; `enough` must. What is safe now, if that is more
+    /// than before.
+    fn acked(&mut self, household: Hash, seq: u64, enough: usize) -> Option<u64> {
+        for state in self.entries.range_mut(..=seq).map(|e| e.1) {
+            state.households.insert(household);
+        }
+        let last = self.entries.last_key_value().map(|(seq, _)| *seq)?;
+        self.entries.retain(|_, e| e.households.len() < enough);
+        let safe = self.entries.first_key_value().map_or(last, |(seq, _)| *seq - 1);
+        let more = safe > self.safe;
+        self.safe = self.safe.max(safe);
+        more.then_some(safe)
+    }
 }
 
 /// What the next entry is to carry.
@@ -181,8 +215,6 @@ impl Shared {
     async fn make_entry(self: &Arc<Self>, draft: Draft, plan: Plan) -> Result<()> {
         let Some(writer) = self.writer.clone() else { return Err(Error::ReadOnly) };
         let (keys, catalogue) = (self.keys(), plan.catalogue);
-        let objects: BTreeSet<ObjectId> =
-            draft.operations.iter().flat_map(|op| queues(self.log, op)).collect();
         let sealed = self.world.blocking(move || seal_entry(&keys, &writer, &draft, &catalogue)).await;
         let sealed = sealed.map_err(|e| Error::Internal(e.to_string()))?;
         let (bytes, opened) = sealed.map_err(|e| Error::Internal(e.to_string()))?;
@@ -190,6 +222,7 @@ impl Shared {
         self.entries.append(&bytes).await.map_err(|e| self.fail(&e))?;
         self.entries.sync().await.map_err(|e| self.fail(&e))?;
         let seq = opened.header.seq;
+        let state = EntryState::new(self.log, &opened);
         {
             let mut core = self.core.lock();
             let done: Vec<u64> = opened.operations.iter().map(|op| op.n).collect();
@@ -200,7 +233,7 @@ impl Shared {
                 core.pending.remove(&n);
             }
         }
-        self.publishing.lock().entries.insert(seq, EntryState { objects, households: BTreeSet::new() });
+        self.publishing.lock().entries.insert(seq, state);
         let mut uploads = self.uploads.lock();
         for (pack, shares, level) in plan.packs {
             if let Some(p) = uploads.packs.get_mut(&pack) {
@@ -242,18 +275,31 @@ impl Shared {
     /// A household has our log up to `seq`.
     fn acked(&self, household: Hash, seq: u64) {
         let enough = self.entry_target();
-        let mut publishing = self.publishing.lock();
-        for state in publishing.entries.range_mut(..=seq).map(|e| e.1) {
-            state.households.insert(household);
+        let safe = self.publishing.lock().acked(household, seq, enough);
+        if let Some(safe) = safe {
+            // Without this record they are only asked about once more.
+            let _ = self.journal.append(records::ENTRIES_SAFE, &records::encode(&safe));
         }
-        publishing.entries.retain(|_, e| e.households.len() < enough);
-        let all = publishing.entries.is_empty();
-        drop(publishing);
-        if all {
+        if self.publishing.lock().entries.is_empty() {
             // Packs that waited for this are done.
             self.publish_wake.notify_one();
         }
         self.progressed();
+    }
+
+    /// After a start: own entries that were not known to be at enough households are in doubt
+    /// until they say so again, and with them what they tell of.
+    pub(super) fn doubt_entries(&self, safe: u64) {
+        let mut publishing = self.publishing.lock();
+        publishing.safe = safe;
+        let own = self.core.lock().fold.heads().into_iter().find(|h| h.log == self.log);
+        let Some(head) = own.filter(|_| self.writer.is_some()) else { return };
+        for seq in safe + 1..=head.seq {
+            let Ok(Some(bytes)) = self.index.get(&entry_key(&self.log, seq)) else { continue };
+            let opened = Checked::claimed(&bytes, &self.drive).and_then(|c| c.open(&self.keys()));
+            let state = opened.map(|entry| EntryState::new(self.log, &entry)).unwrap_or_default();
+            publishing.entries.insert(seq, state);
+        }
     }
 
     /// Households that must have an entry so that it is as safe as full packs are.

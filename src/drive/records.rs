@@ -31,6 +31,8 @@ pub const PLACED: u8 = 9;
 pub const PACK_DONE: u8 = 10;
 /// Pending operations that will never be published: their numbers.
 pub const CANCELLED: u8 = 11;
+/// Enough households have this device's entries up to this one: its number.
+pub const ENTRIES_SAFE: u8 = 12;
 
 #[derive(Serialize, Deserialize)]
 pub struct DataHead {

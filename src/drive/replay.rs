@@ -41,6 +41,8 @@ pub struct Replay {
     parts: BTreeMap<ObjectId, Vec<Part>>,
     pub packs: BTreeMap<PackId, (PackIntent, Vec<SharePlace>)>,
     pub next_n: u64,
+    /// Own entries up to this one are at enough households.
+    pub entries_safe: u64,
     pub malformed: u64,
 }
 
@@ -55,6 +57,7 @@ impl Replay {
             parts: BTreeMap::new(),
             packs: BTreeMap::new(),
             next_n: 1,
+            entries_safe: 0,
             malformed: 0,
         }
     }
@@ -107,6 +110,9 @@ impl Replay {
                     self.ops.remove(&n);
                     self.gone.insert(n);
                 }
+            }
+            records::ENTRIES_SAFE => {
+                self.entries_safe = self.entries_safe.max(decode::<u64>(payload)?.0);
             }
             _ => return None,
         }

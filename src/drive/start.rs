@@ -198,6 +198,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     restore_operations(&shared, &mut replay, opened.empty)?;
     restore_files(&shared, &mut replay).await?;
     restore_packs(&shared, &mut replay).await?;
+    shared.doubt_entries(replay.entries_safe);
     Ok((shared, jobs, news))
 }
 

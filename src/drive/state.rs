@@ -23,16 +23,21 @@ impl Shared {
             let worst = out.entry(object).or_insert(state);
             *worst = (*worst).min(state);
         };
+        let mut doubtful = BTreeSet::new();
         {
             let publishing = self.publishing.lock();
             for entry in publishing.entries.values() {
                 entry.objects.iter().for_each(|o| put(*o, FileState::Published));
+                doubtful.extend(entry.packs.iter().copied());
             }
         }
         {
             let uploads = self.uploads.lock();
-            for pack in uploads.packs.values() {
-                let state = self.level_state(pack.catalogued_level.min(pack.level()), pack.intent.coding);
+            for (id, pack) in &uploads.packs {
+                let mut state = self.level_state(pack.catalogued_level.min(pack.level()), pack.intent.coding);
+                if doubtful.contains(id) {
+                    state = state.min(FileState::Published);
+                }
                 pack.objects.iter().for_each(|o| put(*o, state));
             }
         }

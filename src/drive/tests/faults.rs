@@ -1,6 +1,7 @@
 //! Holders gone, shares damaged, disks full, two writers at once.
 
 use super::*;
+use crate::content::Coding;
 use crate::grid::Level;
 
 /// Five holders, 2 of 5, with some files on all of them; the first machine is gone.
@@ -349,4 +350,31 @@ async fn a_writer_enrolled_later_is_heard() {
     assert_eq!(a.drive.admin_records().len(), founding.admin.len());
     let news = a.drive.next_invalidation().await;
     assert!(matches!(news, Some(Invalidation::Entry { parent: ROOT_INO, .. })), "{news:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_start_an_entry_that_few_homes_have_is_not_called_safe() {
+    let (grid, founding, _) = stored(9).await;
+    let a = Machine::start(&founding, 1, &grid).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    *grid.coding.lock() = Some(Coding { k: 2, n: 5 });
+    for holder in 1..5 {
+        grid.set_up(holder, false);
+    }
+    // So small that the entry itself carries it: one home has it.
+    let ino = a.write("small", b"a few bytes").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(a.drive.state(ino), Ok(FileState::Published));
+    let a = a.restart().await;
+    assert_eq!(a.drive.state(ino), Ok(FileState::Published), "after a clean end");
+    let a = a.crash(Crash::Seeded(1)).await;
+    assert_eq!(a.drive.state(ino), Ok(FileState::Published), "after a power cut");
+    for holder in 1..5 {
+        grid.set_up(holder, true);
+    }
+    a.full().await;
+    assert_eq!(a.drive.state(ino), Ok(FileState::Full { margin: 3 }));
+    // And what is known to be safe needs no friend to say so again.
+    let a = a.restart().await;
+    assert_eq!(a.drive.state(ino), Ok(FileState::Full { margin: 3 }));
 }

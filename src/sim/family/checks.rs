@@ -4,13 +4,15 @@ use super::acts::FAR;
 use super::forge::FORGED;
 use super::oracle::{self, version, walk};
 use super::{Family, READER, WRITERS};
-use crate::drive::FileState;
+use crate::drive::{Drive, FileState};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// All drives agree this long after a heal, or it is a violation.
-const AGREE: Duration = Duration::from_secs(600);
+const AGREE: Duration = Duration::from_secs(120);
+/// Friends who are there have a connection again after this.
+const RECONNECT: Duration = Duration::from_secs(90);
 
 impl Family {
     /// I6: no log goes back at a machine that kept its power, no two entries have one number,
@@ -53,13 +55,16 @@ impl Family {
         }
     }
 
-    /// I1: every file is one of those a power cut may leave; the model follows what is there.
-    pub(super) async fn after_power_cut(&mut self, w: usize) {
-        let Some(drive) = self.drive(w) else { return };
-        let Ok(tree) = walk(&drive) else { return self.violation("I1", "the tree is not readable") };
+    /// What can be read of a writer's own files after a power cut.
+    async fn read_after_cut(
+        &mut self,
+        w: usize,
+        drive: &Drive,
+        tree: &BTreeMap<String, oracle::Seen>,
+    ) -> BTreeMap<String, Vec<u8>> {
         let mut there: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for (path, seen) in tree.iter().filter(|(p, s)| !s.dir && p.starts_with(&format!("/w{w}/"))) {
-            match oracle::read(&drive, seen.ino, FAR).await {
+            match oracle::read(drive, seen.ino, FAR).await {
                 Ok(bytes) => {
                     if !self.versions.contains(&version(&bytes)) {
                         let what = format!("{path} after a power cut: never written ({} B)", bytes.len());
@@ -74,6 +79,14 @@ impl Family {
                 }
             }
         }
+        there
+    }
+
+    /// I1: every file is one of those a power cut may leave; the model follows what is there.
+    pub(super) async fn after_power_cut(&mut self, w: usize) {
+        let Some(drive) = self.drive(w) else { return };
+        let Ok(tree) = walk(&drive) else { return self.violation("I1", "the tree is not readable") };
+        let there = self.read_after_cut(w, &drive, &tree).await;
         let unread = |path: &str| tree.contains_key(path) && !there.contains_key(path);
         let mut wrong = Vec::new();
         let mut files = std::mem::take(&mut self.own[w].files);
@@ -136,17 +149,24 @@ impl Family {
         self.compare().await;
     }
 
+    /// All drives know the same entries and show one tree, and their writers have nothing that
+    /// friends do not have.
     fn agree(&self) -> bool {
-        let mut trees = Vec::new();
+        let mut seen = Vec::new();
         for i in 0..=READER {
             let Some(drive) = self.drive(i) else { return false };
-            if WRITERS.contains(&i) && drive.status().pending_operations > 0 {
+            let waiting =
+                drive.status().pending_operations > 0 || drive.state_of_all() < FileState::Published;
+            if WRITERS.contains(&i) && waiting {
                 return false;
             }
             let Ok(tree) = walk(&drive) else { return false };
-            trees.push(tree.into_iter().map(|(p, s)| (p, s.dir, s.size)).collect::<Vec<_>>());
+            let tree: Vec<_> = tree.into_iter().map(|(p, s)| (p, s.dir, s.size)).collect();
+            let mut heads: Vec<_> = drive.heads().iter().map(|h| (h.log, h.seq)).collect();
+            heads.sort();
+            seen.push((heads, tree));
         }
-        trees.windows(2).all(|w| w[0] == w[1])
+        seen.windows(2).all(|w| w[0] == w[1])
     }
 
     fn differences(&self) -> String {
@@ -213,15 +233,34 @@ impl Family {
         }
     }
 
-    /// I2: what one writer's drive calls safe is read at the other writer, with the first one
-    /// off and with it as many other homes as the promise allows.
-    pub(super) async fn safe_without_writer(&mut self) {
-        self.heal().await;
-        let w = WRITERS[self.below(2)];
-        let other = WRITERS[1 - w];
-        let Some(drive) = self.drive(w) else { return };
-        let mut safe = Vec::new();
-        let mut least = u8::MAX;
+    /// Node `i` may have missed the last entries: it asks, until everybody who is there answers.
+    /// (A friend who has just come back may be without a connection for a moment.)
+    async fn ask_for_news(&mut self, i: usize) -> Result<(), String> {
+        let (Some(node), Some(drive)) = (self.node(i), self.drive(i)) else { return Ok(()) };
+        let there = (0..self.homes.village.len()).filter(|j| *j != i && !self.asleep.contains(j));
+        let there: Vec<String> = there.filter_map(|j| Some(node.name_of(&self.node(j)?.id()))).collect();
+        let began = Instant::now();
+        loop {
+            let asked = tokio::time::timeout(FAR, drive.catch_up(Duration::from_secs(20))).await;
+            let silent = match asked {
+                Ok(Ok(silent)) => silent,
+                other => return Err(format!("the second writer cannot ask for news: {other:?}")),
+            };
+            if !silent.iter().any(|name| there.contains(name)) {
+                self.most("longest way to all friends, s", began.elapsed().as_secs());
+                return Ok(());
+            }
+            if began.elapsed() > RECONNECT {
+                return Err(format!("of {there:?}, all awake, {silent:?} did not answer"));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Files that writer `w`'s drive calls safe, and how many homes they can all spare.
+    fn safe_files(&mut self, w: usize) -> (Vec<(String, oracle::Version)>, u8) {
+        let (mut safe, mut least) = (Vec::new(), u8::MAX);
+        let Some(drive) = self.drive(w) else { return (safe, least) };
         for n in self.own[w].present() {
             let Some(f) = self.own[w].files.get(&n) else { continue };
             let Some(path) = f.path.clone() else { continue };
@@ -234,6 +273,16 @@ impl Family {
                 _ => self.count("I2 files not safe yet"),
             }
         }
+        (safe, least)
+    }
+
+    /// I2: what one writer's drive calls safe is read at the other writer, with the first one
+    /// off and with it as many other homes as the promise allows.
+    pub(super) async fn safe_without_writer(&mut self) {
+        self.heal().await;
+        let w = WRITERS[self.below(2)];
+        let other = WRITERS[1 - w];
+        let (safe, least) = self.safe_files(w);
         if safe.is_empty() {
             return;
         }
@@ -250,10 +299,8 @@ impl Family {
         }
         self.count("I2 writer and homes unplugged");
         let Some(drive) = self.drive(other) else { return };
-        // It may have missed the last entries: it asks.
-        let asked = tokio::time::timeout(FAR, drive.catch_up(Duration::from_secs(20))).await;
-        if !matches!(asked, Ok(Ok(_))) {
-            self.violation("I2", format!("the second writer cannot ask for news: {asked:?}"));
+        if let Err(why) = self.ask_for_news(other).await {
+            self.violation("I2", why);
         }
         drive.drop_caches().await;
         for (path, expected) in safe {

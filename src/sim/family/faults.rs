@@ -31,14 +31,7 @@ impl Family {
                 self.asleep.insert(i);
             }
             6 => self.wake_all(),
-            7 => {
-                let (mut a, mut b) = (Vec::new(), Vec::new());
-                for i in 0..self.homes.village.len() {
-                    if self.below(2) == 0 { &mut a } else { &mut b }.push(i);
-                }
-                self.count("fault: partition");
-                self.homes.village.net.partition(&a, &b);
-            }
+            7 => self.partition(),
             8 => self.homes.village.net.heal(),
             9 => {
                 self.count("fault: bad links");
@@ -65,6 +58,15 @@ impl Family {
             14 => self.all_have_room(),
             _ => {}
         }
+    }
+
+    fn partition(&mut self) {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        for i in 0..self.homes.village.len() {
+            if self.below(2) == 0 { &mut a } else { &mut b }.push(i);
+        }
+        self.count("fault: partition");
+        self.homes.village.net.partition(&a, &b);
     }
 
     fn all_have_room(&self) {
