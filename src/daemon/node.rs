@@ -126,6 +126,10 @@ impl Node {
     pub fn person(&self) -> PersonId {
         self.roster.me().person
     }
+    /// What this person may show at a holder to use space there.
+    pub fn grants_at(&self, holder: &NodeId) -> Vec<keys::Signed> {
+        self.roster.chain_for(holder)
+    }
     /// A friend, to be asked by hand.
     pub fn peer(&self, node: NodeId) -> net::Peer {
         self.endpoint.peer(node)

@@ -149,7 +149,7 @@ fn open_log(raid: &Raid, what: &'static str, why: Reason, forged: bool) -> Optio
         drive: raid.loot.drive,
         account: raid.from.person(),
         admin,
-        grants: Vec::new(),
+        grants: raid.from.grants_at(&raid.to.id()),
         bytes: 1 << 30,
         read_token_hash: Hash([7; 32]),
     };
