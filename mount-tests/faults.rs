@@ -179,15 +179,11 @@ fn wrong_short_and_missing_shares_are_survived_and_named() {
     }
     forget(&lab, &mnt.join("photo"));
     assert!(std::fs::read(mnt.join("photo")).unwrap() == want, "any two good shares give the file back");
-    let status = lab.status("you");
-    let troubled: Vec<&str> = status["friends"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|f| !f["trouble"].is_null())
-        .map(|f| f["name"].as_str().unwrap())
-        .collect();
-    assert!(!troubled.is_empty(), "who served wrong or nothing is named: {status}");
+    // Which two are asked is chance; audits ask the others, too.
+    wait_until("who served wrong or nothing is named", Duration::from_secs(120), || {
+        let status = lab.status("you");
+        status["friends"].as_array().unwrap().iter().any(|f| !f["trouble"].is_null())
+    });
     // What was found out by reading is made good, at the same friends: there are no others.
     let content = |lab: &Lab| !lab.status("you")["drives"][0].to_string().contains("has lost");
     let there = |lab: &Lab| ["f0", "f1", "f2"].iter().all(|f| !shares(lab, f).is_empty());
