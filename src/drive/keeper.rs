@@ -14,6 +14,10 @@ use std::time::Duration;
 /// The journal is told anew and trimmed when its files are this long, and twice as long as
 /// they were after the last time: what it holds is read into memory at the next start.
 const JOURNAL_LONG: u64 = 32 << 20;
+/// On a full disk own chunks are looked through twice, so far apart.
+const SWEEP_AGAIN: Duration = Duration::from_secs(2);
+/// How long looking through them waits for a moment at which all are named.
+const SWEEP_WAIT: Duration = Duration::from_secs(2);
 /// The index is made durable this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
 
@@ -91,11 +95,14 @@ impl Shared {
     /// Frees own chunks that nothing names any more: of files that came and went, of versions
     /// that were overtaken, of layers that were written over. One has to be found so twice.
     pub async fn sweep_own(&self) {
-        // Who has sealed a chunk and not named it yet holds this lock, shared.
-        let Ok(_alone) = self.naming.try_write() else { return };
-        if !self.own_changed.swap(false, Ordering::Relaxed) {
+        if !self.own_changed.load(Ordering::Relaxed) {
             return;
         }
+        // Who has sealed a chunk and not named it yet holds this lock, shared; one who waits for
+        // friends meanwhile may hold it for long.
+        let alone = tokio::time::timeout(SWEEP_WAIT, self.naming.write()).await;
+        let Ok(_alone) = alone else { return };
+        self.own_changed.store(false, Ordering::Relaxed);
         let unnamed = self.unnamed_chunks();
         let before = std::mem::replace(&mut *self.unnamed.lock(), unnamed.clone());
         if !unnamed.is_empty() {
@@ -137,7 +144,13 @@ impl Shared {
         }
         let mut long = JOURNAL_LONG;
         loop {
-            tokio::time::sleep(FLUSH_EVERY).await;
+            tokio::select! { biased;
+                () = self.full.notified() => {
+                    self.sweep_own().await;
+                    tokio::time::sleep(SWEEP_AGAIN).await;
+                }
+                () = tokio::time::sleep(FLUSH_EVERY) => {}
+            }
             let index = self.index.clone();
             match self.world.blocking(move || index.flush()).await {
                 Ok(Ok(())) => {}

@@ -69,6 +69,8 @@ pub struct Shared {
     pub naming: tokio::sync::RwLock<()>,
     /// Own chunks came or lost what named them, since they were last looked through.
     pub own_changed: AtomicBool,
+    /// The disk had no room for content.
+    pub full: Notify,
     /// Own chunks that nothing named when they were.
     pub unnamed: Mutex<BTreeSet<ChunkId>>,
     pub cache: Segments,
@@ -168,6 +170,7 @@ impl Shared {
     /// Writes stop: the journal cannot be trusted to take them.
     pub fn fail(&self, why: &StoreError) -> Error {
         if let StoreError::Full(_) = why {
+            self.full.notify_one();
             return Error::NoSpace;
         }
         let text = why.to_string();

@@ -158,6 +158,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         own,
         naming: Default::default(),
         own_changed: AtomicBool::new(true),
+        full: Default::default(),
         unnamed: Mutex::default(),
         cache,
         lives: Mutex::default(),
