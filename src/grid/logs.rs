@@ -14,10 +14,9 @@ use tokio::task::JoinSet;
 const SEND_TIME: Duration = Duration::from_secs(20);
 /// How long a watch waits at a holder before it is asked again.
 const WATCH_TIME: Duration = Duration::from_secs(60);
-/// A holder that failed or does not have the drive is asked again after this, doubling, to
-/// this. Each time costs a dial where the friend is away, which may be for weeks.
-const WATCH_AGAIN: Duration = Duration::from_secs(2);
-const WATCH_AGAIN_MAX: Duration = Duration::from_secs(16);
+/// A holder that failed or has not the drive is asked again after the first, doubling, to the
+/// second: each time costs a dial where the friend is away, which may be for weeks.
+const WATCH_AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(16));
 /// Bytes of entries in one request (they are framed with little else).
 const BATCH_BYTES: usize = ENTRY_MAX - 4096;
 
@@ -322,7 +321,7 @@ impl Grid {
     }
 }
 
-/// What was delivered already, though the drive may not have taken it in yet.
+/// What was delivered, though the drive may not have taken it in yet.
 #[derive(Default)]
 struct Delivered {
     heads: BTreeMap<LogId, Head>,
@@ -340,14 +339,13 @@ impl Delivered {
 }
 
 async fn watch_one(grid: Arc<Grid>, drive: DriveId, node: NodeId, send: mpsc::Sender<(NodeId, News)>) {
-    let mut known = Delivered::default();
+    let (mut known, mut again) = (Delivered::default(), WATCH_AGAIN.0);
     let mut changes = grid.changes();
-    let mut again = WATCH_AGAIN;
     loop {
         let Some(access) = grid.access(&drive) else { return };
         match grid.fetch_page(&access, node, &mut known, WATCH_TIME).await {
             Ok(Some((news, _))) => {
-                again = WATCH_AGAIN;
+                again = WATCH_AGAIN.0;
                 if let Some(news) = news
                     && send.send((node, news)).await.is_err()
                 {
@@ -357,12 +355,11 @@ async fn watch_one(grid: Arc<Grid>, drive: DriveId, node: NodeId, send: mpsc::Se
             }
             Ok(None) | Err(_) => known = Delivered::default(),
         }
-        // Not there, or not the drive: again when something changes, or after a while.
         changes.mark_unchanged();
         tokio::select! { biased;
             () = send.closed() => return,
             _ = changes.changed() => tokio::time::sleep(Duration::from_millis(100)).await,
-            () = tokio::time::sleep(again) => again = (again * 2).min(WATCH_AGAIN_MAX),
+            () = tokio::time::sleep(again) => again = (again * 2).min(WATCH_AGAIN.1),
         }
     }
 }
