@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of sled's own page cache.
-const SLED_CACHE: u64 = 16 << 20;
+const SLED_CACHE: u64 = 24 << 20;
 /// The overlay is moved into sled when this much has come in.
 const MOVE_AT: usize = 2 << 20;
 /// A commit that finds this much in the overlay moves it itself: writers are slowed down.
