@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Rust (Debian and its kin; root or sudo), then runs all of them.
-# Longer versions of the same tests: KITH_TORTURE=1 packaging/test.sh
+# Longer versions of the same tests, for hours: KITH_TORTURE=1 packaging/test.sh
 set -euo pipefail
+if [ -n "${KITH_TORTURE:-}" ]; then
+    export KITH_KILLS="${KITH_KILLS:-100}" KITH_SEEDS="${KITH_SEEDS:-100}" KITH_HOURS="${KITH_HOURS:-10}"
+    export KITH_CASES="${KITH_CASES:-1000}"
+fi
 cd "$(dirname "$0")/.."
 need=()
 command -v cc >/dev/null || need+=(gcc libc6-dev)
