@@ -106,11 +106,28 @@ impl Grid {
         runtime.spawn(async move {
             tokio::time::sleep(LET_GO_AFTER).await;
             for (node, share) in overtaken {
+                // A later upload may have placed this very share there after all.
+                if grid.is_leased(node, share).await {
+                    continue;
+                }
                 if let Err(why) = grid.release(node, share).await {
                     tracing::debug!("{} keeps a share too many: {why}", grid.roster.name_of(&node));
                 }
             }
         });
+    }
+
+    /// Whether an open drive counts on a share at a friend.
+    async fn is_leased(&self, node: NodeId, share: ShareId) -> bool {
+        let drives: Vec<_> = self.drives.lock().values().cloned().collect();
+        for access in drives {
+            let leased = self.world.blocking(move || access.leased()).await;
+            // Not to know is no reason to let go.
+            if leased.map_or(true, |all| all.iter().any(|l| l.holder == node && l.share == share)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Renew what is due of every drive that is open, one request for as many as fit.
