@@ -6,6 +6,7 @@
 
 use super::ranges::Ranges;
 use crate::content::{CHUNK_LEN, ChunkRef};
+use crate::keys::ChunkId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -111,6 +112,9 @@ pub struct Dirty {
     pub size_unjournaled: bool,
     /// Bytes of memory in buffers.
     pub buffered: usize,
+    /// Sealed chunks that were written over or cut off: the journal still names them, and a
+    /// replay goes through them to what came after.
+    pub outlived: Vec<ChunkId>,
 }
 
 /// Bytes that a journal group takes: offset in the file, and where they are in a buffer.
@@ -126,6 +130,7 @@ impl Dirty {
             cut_unjournaled: None,
             size_unjournaled: false,
             buffered: 0,
+            outlived: Vec::new(),
         }
     }
     /// Take bytes. Returns the chunks that they completed up to a full chunk.
@@ -159,11 +164,14 @@ impl Dirty {
     /// Change the length; what is cut off is gone, what is added is a hole.
     pub fn truncate(&mut self, size: u64) {
         if size < self.size {
-            self.chunks.split_off(&size.div_ceil(CHUNK));
+            let cut = self.chunks.split_off(&size.div_ceil(CHUNK));
+            self.outlived.extend(cut.into_values().filter_map(|l| l.sealed).map(|s| s.chunk.id));
             if !size.is_multiple_of(CHUNK)
                 && let Some(layers) = self.chunks.get_mut(&(size / CHUNK))
             {
+                let sealed = layers.sealed.as_ref().map(|s| s.chunk.id);
                 layers.truncate((size % CHUNK) as u32);
+                self.outlived.extend(sealed.filter(|_| layers.sealed.is_none()));
                 if layers.is_empty() {
                     self.chunks.remove(&(size / CHUNK));
                 }
@@ -249,6 +257,7 @@ impl Dirty {
         let mut valid = layer.valid;
         if let Some(old) = layers.sealed.take() {
             valid.union(&old.valid);
+            self.outlived.push(old.chunk.id);
         }
         // What only the sealing layer held is named by the record of the sealed chunk now.
         let newer = layers.buffer.as_ref().map(|l| l.valid.clone()).unwrap_or_default();

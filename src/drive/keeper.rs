@@ -16,8 +16,9 @@ use std::time::Duration;
 const JOURNAL_LONG: u64 = 32 << 20;
 /// On a full disk own chunks are looked through twice, so far apart.
 const SWEEP_AGAIN: Duration = Duration::from_secs(2);
-/// How long looking through them waits for a moment at which all are named.
-const SWEEP_WAIT: Duration = Duration::from_secs(2);
+/// How often looking through them tries for a moment at which all are named.
+const SWEEP_TRIES: u32 = 40;
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// The index is made durable this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
 
@@ -95,20 +96,34 @@ impl Shared {
     /// Frees own chunks that nothing names any more: of files that came and went, of versions
     /// that were overtaken, of layers that were written over. One has to be found so twice.
     pub async fn sweep_own(&self) {
-        if !self.own_changed.load(Ordering::Relaxed) {
+        if !self.own_changed.load(Ordering::Relaxed) || self.writable().is_err() {
             return;
         }
         // Who has sealed a chunk and not named it yet holds this lock, shared; one who waits for
         // friends meanwhile may hold it for long.
-        let alone = tokio::time::timeout(SWEEP_WAIT, self.naming.write()).await;
-        let Ok(_alone) = alone else { return };
+        // Only tried for: a waiting one would hold up all who come after it.
+        let mut tries = 0..SWEEP_TRIES;
+        let _alone = loop {
+            match self.naming.try_write() {
+                Ok(alone) => break alone,
+                Err(_) if tries.next().is_some() => tokio::time::sleep(SWEEP_PAUSE).await,
+                Err(_) => return,
+            }
+        };
         self.own_changed.store(false, Ordering::Relaxed);
         let unnamed = self.unnamed_chunks();
         let before = std::mem::replace(&mut *self.unnamed.lock(), unnamed.clone());
         if !unnamed.is_empty() {
             self.own_changed.store(true, Ordering::Relaxed);
         }
-        for id in unnamed.intersection(&before) {
+        let mut free = unnamed.intersection(&before).peekable();
+        // That nothing names them must be on the disk before they go.
+        if free.peek().is_some()
+            && let Err(e) = self.journal.sync_all().await
+        {
+            return self.note(format!("own segments: {}", self.fail(&e)));
+        }
+        for id in free {
             if let Err(e) = self.own.free(id).await {
                 return self.note(format!("own segments: {e}"));
             }
@@ -124,6 +139,7 @@ impl Shared {
             let state = live.state.lock();
             let layers = state.dirty.iter().flat_map(|dirty| dirty.chunks.values());
             named.extend(layers.filter_map(|l| l.sealed.as_ref()).map(|sealed| sealed.chunk.id));
+            named.extend(state.dirty.iter().flat_map(|dirty| dirty.outlived.iter().copied()));
             if let Content::Tree { refs, .. } = &*state.content {
                 named.extend(refs.iter().filter_map(|r| match r {
                     Ref::Chunk(chunk) => Some(chunk.id),

@@ -30,14 +30,14 @@ pub struct LostShare {
 pub struct LostShares(BTreeMap<PackId, BTreeSet<LostShare>>);
 
 impl LostShares {
-    /// From the file's content; what cannot be read was nothing.
-    pub fn decode(bytes: &[u8]) -> LostShares {
-        let all: Vec<LostShare> = decode_canonical(bytes, LOST_BYTES_MAX).unwrap_or_default();
+    /// From the file's content; None when it is not what is written there.
+    pub fn decode(bytes: &[u8]) -> Option<LostShares> {
+        let all: Vec<LostShare> = decode_canonical(bytes, LOST_BYTES_MAX).ok()?;
         let mut out = LostShares::default();
         for lost in all {
             out.set(lost, true);
         }
-        out
+        Some(out)
     }
     fn encode(&self) -> Vec<u8> {
         encode(&self.0.values().flatten().cloned().collect::<Vec<_>>())

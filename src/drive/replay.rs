@@ -196,7 +196,13 @@ async fn whole(own: &Segments, parts: &[Part]) -> bool {
 /// One group on top of the file as it was.
 fn apply(file: &mut Option<FileReplay>, commit: Commit, parts: Vec<Part>) {
     if let Some(base) = commit.base {
-        let dirty = Dirty::over(super::live::content_size(&base.content));
+        let mut dirty = Dirty::over(super::live::content_size(&base.content));
+        // Told anew: what was told before is still in the journal, and gone through again.
+        if let Some(before) = file.take() {
+            let sealed = before.dirty.chunks.into_values().filter_map(|l| l.sealed);
+            dirty.outlived = before.dirty.outlived;
+            dirty.outlived.extend(sealed.map(|s| s.chunk.id));
+        }
         *file = Some(FileReplay { base, dirty, mtime: commit.mtime });
     }
     // Without a base its first group was broken, or it was trimmed: nothing to stand on.
@@ -223,6 +229,7 @@ fn put_sealed(dirty: &mut Dirty, part: SealedPart) {
     let old = dirty.chunks.remove(&part.index).unwrap_or_default();
     let freed = old.buffer.as_ref().map_or(0, |b: &Layer| b.bytes.capacity());
     dirty.buffered = dirty.buffered.saturating_sub(freed);
+    dirty.outlived.extend(old.sealed.map(|s| s.chunk.id));
     let sealed = SealedLayer { chunk: part.chunk, valid, journaled: true };
     let layers = Layers { sealed: Some(sealed), ..Layers::default() };
     dirty.chunks.insert(part.index, layers);

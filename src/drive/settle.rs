@@ -289,7 +289,8 @@ impl Shared {
                     self.fetch_nodes(live, vec![chunk.clone()]).await?;
                 }
                 let nodes = live.nodes.lock();
-                let children = nodes.nodes.children(&chunk.id).unwrap_or_default();
+                let children = nodes.nodes.children(&chunk.id);
+                let children = children.ok_or_else(|| Error::Internal("a node was forgotten".into()))?;
                 todo.extend(children.iter().map(|child| (child.clone(), level - 1)));
             }
         }

@@ -91,7 +91,11 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let admin_file = SealedFile::new(&world, &state, "admin", Some(&local));
     let admin = load_admin(&admin_file, &drive, &admin).await?;
     let lost_file = SealedFile::new(&world, &state, LOST, Some(&local));
-    let lost = lost_file.load().await?.map(|stored| LostShares::decode(&stored.bytes)).unwrap_or_default();
+    let lost = match lost_file.load().await? {
+        Some(stored) => LostShares::decode(&stored.bytes),
+        None => Some(LostShares::default()),
+    };
+    let lost_unread = lost.is_none();
     let own_options = SegmentsOptions::own(OWN_KEPT);
     let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
     let cache_options = SegmentsOptions::cache(options.cache_disk);
@@ -182,7 +186,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         progress: watch::Sender::new(0),
         admin_file,
         admin_changed: watch::Sender::new(0),
-        lost: Mutex::new(lost),
+        lost: Mutex::new(lost.unwrap_or_default()),
         lost_file,
         lost_saving: Default::default(),
         repairing: Default::default(),
@@ -192,6 +196,9 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     });
     for lost in journal.damage.iter().chain(&damage) {
         shared.note(format!("this machine's disk: {lost}"));
+    }
+    if lost_unread {
+        shared.note("what friends have lost could not be read; audits will find it again".into());
     }
     if rebuilt.refused > 0 || replay.malformed > 0 {
         shared.note(format!("{} records could not be read", rebuilt.refused + replay.malformed));

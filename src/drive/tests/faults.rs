@@ -269,6 +269,24 @@ async fn a_version_brings_up_what_it_shares_with_the_one_it_overtakes() {
     }
 }
 
+/// A chunk is written over again and again without a rest: what the journal tells of it goes
+/// through its earlier forms, so these stay until the file has settled.
+#[tokio::test(start_paused = true)]
+async fn a_crash_of_a_file_that_never_rests_finds_what_was_synced() {
+    let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(6));
+    let m = Machine::start(&founding, 0, &grid).await;
+    let (attr, handle) = m.drive.create(ROOT_INO, b"busy", 0o644, RW, ME).unwrap();
+    let mut last = Vec::new();
+    for _ in 0..50 {
+        last = dice.noise(1 << 20);
+        m.drive.write(handle, 0, Bytes::from(last.clone()), false).await.unwrap();
+        m.drive.sync_inode(attr.ino).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let m = m.crash(Crash::Seeded(6)).await;
+    assert!(m.read("busy").await.unwrap() == last);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_removed_before_friends_had_it_gives_its_room_back() {
     let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(5));
