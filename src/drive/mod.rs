@@ -26,6 +26,7 @@ mod records;
 mod replay;
 mod room;
 mod settle;
+mod settled_content;
 mod setup;
 mod shared;
 mod start;
