@@ -422,3 +422,24 @@ fn verbs_without_a_daemon_or_with_bad_input_say_what_to_do() {
     assert_eq!(lab.kith("you", &["no-such-verb"]).code, 2);
     assert_eq!(lab.kith("you", &["invite", "--valid", "soon"]).code, 2);
 }
+
+#[test]
+fn a_drive_that_does_not_open_is_said_and_never_taken_for_none() {
+    let mut lab = Lab::grid(1);
+    lab.stop("you");
+    let drives = lab.path("you").join("state/drives");
+    let dir = std::fs::read_dir(drives).unwrap().next().unwrap().unwrap().path();
+    for file in std::fs::read_dir(&dir).unwrap().flatten() {
+        if file.file_name().to_string_lossy().starts_with("admin") {
+            std::fs::write(file.path(), "not what was written").unwrap();
+        }
+    }
+    lab.start("you");
+    let status = lab.status("you");
+    assert_eq!(status["drives"][0]["state"], "not open", "{status}");
+    assert!(!status["drives"][0]["problems"].as_array().unwrap().is_empty(), "{status}");
+    assert!(lab.kith("you", &["drive", "list"]).ok().out.contains("does not open"));
+    says(&lab.kith("you", &["sync", "--timeout", "1s"]), 1, "does not open");
+    says(&lab.kith("you", &["mount", lab.mount_dir("you").to_str().unwrap()]), 1, "does not open");
+    says(&lab.kith("you", &["drive", "create", "a/b"]), 1, "a/b");
+}

@@ -2,7 +2,7 @@
 
 use crate::cli::mount::resolved;
 use crate::cli::{Context, friend, say, unexpected};
-use crate::daemon::api::{DriveReport, Line, Outcome, PathReport, Report, Request};
+use crate::daemon::api::{DriveReport, Line, NOT_OPEN, Outcome, PathReport, Report, Request};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,8 +33,12 @@ fn people(r: &Report) {
     r.friends.iter().for_each(|f| out!("{}", friend::line(f)));
     for d in &r.drives {
         let at = d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
-        out!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
-        coding(d);
+        if d.state == NOT_OPEN {
+            out!("{}: {NOT_OPEN}", say::escaped(&d.name));
+        } else {
+            out!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
+            coding(d);
+        }
         if d.waiting_files > 0 {
             out!("  {} files ({}) not yet safe", d.waiting_files, say::size(d.waiting_bytes));
         }

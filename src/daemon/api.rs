@@ -225,6 +225,9 @@ pub struct DriveLine {
     pub mounted: Option<PathBuf>,
 }
 
+/// State of a drive that is in the keyring and did not open; its problems say why.
+pub const NOT_OPEN: &str = "not open";
+
 /// One drive, in the status.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct DriveReport {

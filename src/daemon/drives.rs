@@ -1,7 +1,7 @@
 //! The drives of a node: making, opening, joining them, and letting others in.
 
 use super::api::{Line, Outcome, Trouble};
-use super::node::{Node, NodeDrive};
+use super::node::{Node, NodeDrive, Unopened};
 use super::setup::check_label;
 use crate::drive::{Drive, DriveOptions, DriveSetup, RealGrid};
 use crate::grid::Invitation;
@@ -57,6 +57,8 @@ impl Node {
         for (id, secrets) in known {
             if let Err(t) = self.open_drive(id, secrets.clone(), Vec::new()).await {
                 tracing::error!("drive '{}' does not open: {t}", secrets.label);
+                let unopened = Unopened { name: secrets.label, power: secrets.power, why: t };
+                self.unopened.lock().insert(id, unopened);
             }
         }
     }
@@ -93,6 +95,14 @@ impl Node {
 
     fn check_new_name(&self, name: &str) -> Outcome<()> {
         check_label(name)?;
+        // A name stands in paths and in `--mount NAME=DIR`.
+        if name.contains(['/', '=']) || name.starts_with(['.', '-']) {
+            return Err(Trouble::new(
+                format!("drive '{name}' was not made"),
+                "a drive's name has no '/' or '=' in it and begins with neither '.' nor '-'",
+                "choose another name",
+            ));
+        }
         if self.keyring.read(|k| k.drives.values().any(|d| d.label == name)) {
             return Err(Trouble::new(
                 format!("drive '{name}' was not made"),

@@ -48,10 +48,20 @@ pub struct Node {
     pub(super) grid: Arc<Grid>,
     pub(super) holder: Arc<Holder>,
     pub(super) open: Mutex<BTreeMap<DriveId, NodeDrive>>,
+    /// Drives in the keyring that did not open.
+    pub(super) unopened: Mutex<BTreeMap<DriveId, Unopened>>,
     /// One change of the set of drives at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
     /// They end with the node, closed or dropped.
     tasks: Mutex<JoinSet<()>>,
+}
+
+/// A drive of this node that did not open, and why.
+#[derive(Clone)]
+pub struct Unopened {
+    pub name: String,
+    pub power: Power,
+    pub why: Trouble,
 }
 
 /// A trouble of starting.
@@ -87,6 +97,7 @@ impl Node {
             grid,
             holder,
             open: Mutex::new(BTreeMap::new()),
+            unopened: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
             tasks: Mutex::default(),
         });
@@ -225,6 +236,13 @@ impl Node {
     /// A drive by name; without one the only drive there is.
     pub fn find_drive(&self, name: Option<&str>) -> Outcome<NodeDrive> {
         let drives = self.drives();
+        let unopened = self.unopened.lock();
+        let mut shut = unopened.values().filter(|u| name.is_none_or(|n| u.name == n));
+        if (name.is_some() || drives.is_empty())
+            && let Some(shut) = shut.next()
+        {
+            return Err(shut.why.clone());
+        }
         let names = || drives.iter().map(|d| d.name.clone()).collect::<Vec<_>>().join(", ");
         match name {
             Some(name) => drives.iter().find(|d| d.name == name).cloned().ok_or_else(|| {

@@ -5,9 +5,10 @@ use super::api::{
 };
 use super::control::{Control, ProgressSender};
 use super::mounts::{MountOptions, Mounts, Unmounted};
-use super::node::{Node, NodeDrive};
+use super::node::{Node, NodeDrive, Unopened};
 use crate::drive::{FileState, Files, ROOT_INO, WaitOutcome};
 use crate::grid::Level;
+use crate::keys::DriveId;
 use std::future::Future;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -121,7 +122,14 @@ impl Runner {
             mounted: self.mounts.of(&d.drive.id()),
             name: d.name,
         };
-        self.node.drives().into_iter().map(line).collect()
+        let shut = |(id, u): (DriveId, Unopened)| super::api::DriveLine {
+            id: id.to_string(),
+            power: format!("{}, does not open (kith status says why)", u.power),
+            mounted: None,
+            name: u.name,
+        };
+        let unopened = self.node.unopened.lock().clone();
+        self.node.drives().into_iter().map(line).chain(unopened.into_iter().map(shut)).collect()
     }
 
     fn report(&self) -> Report {
@@ -137,8 +145,28 @@ impl Runner {
             sent_bytes: traffic.0,
             received_bytes: traffic.1,
             friends: node.friends(),
-            drives: node.drives().into_iter().map(|d| self.drive_report(d)).collect(),
+            drives: self.drive_reports(),
         }
+    }
+
+    fn drive_reports(&self) -> Vec<DriveReport> {
+        let shut = |(id, u): (DriveId, Unopened)| DriveReport {
+            name: u.name,
+            id: id.to_string(),
+            power: u.power.to_string(),
+            mounted: None,
+            files: 0,
+            k: 0,
+            n: 0,
+            margin: 0,
+            state: super::api::NOT_OPEN.into(),
+            waiting_files: 0,
+            waiting_bytes: 0,
+            problems: vec![format!("{}: {}", u.why.what, u.why.why)],
+        };
+        let unopened = self.node.unopened.lock().clone();
+        let open = self.node.drives().into_iter().map(|d| self.drive_report(d));
+        open.chain(unopened.into_iter().map(shut)).collect()
     }
 
     fn drive_report(&self, d: NodeDrive) -> DriveReport {
@@ -213,7 +241,12 @@ impl Runner {
     ) -> Outcome<Line> {
         let targets = match path {
             Some(path) => vec![self.locate(&path)?],
-            None => self.node.drives().into_iter().map(|d| (d, ROOT_INO)).collect(),
+            None => {
+                if let Some(shut) = self.node.unopened.lock().values().next() {
+                    return Err(shut.why.clone());
+                }
+                self.node.drives().into_iter().map(|d| (d, ROOT_INO)).collect()
+            }
         };
         let timeout = timeout_s.map_or(SYNC_MAX, Duration::from_secs);
         let deadline = tokio::time::Instant::now() + timeout;
