@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod capabilities;
 pub mod config;
 mod control;
 mod drives;
