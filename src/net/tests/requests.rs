@@ -12,15 +12,15 @@ async fn a_hung_peer_costs_its_deadline_and_blocks_nobody() {
     let started = Instant::now();
     let hung = tokio::spawn({
         let peer = peer.clone();
-        async move { peer.request(&hang(), Priority::Interactive, Duration::from_millis(700)).await }
+        async move { peer.request(&hang(), Priority::Interactive, Duration::from_secs(3)).await }
     });
     for _ in 0..20 {
         peer.request(&small(), Priority::Log, SOON).await.unwrap();
     }
-    assert!(started.elapsed() < Duration::from_millis(600), "others were held up");
+    assert!(!hung.is_finished(), "others were held up as long as the hung one");
     let error = hung.await.unwrap().unwrap_err();
     assert!(matches!(error, NetError::Deadline { .. }), "{error}");
-    assert!(started.elapsed() >= Duration::from_millis(700));
+    assert!(started.elapsed() >= Duration::from_secs(3));
     // The handler learns that nobody waits any more: all of the peer's places are free again.
     until("the handler ends", || {
         b.endpoint.inner().pool.serving(a.id).available_permits() == crate::wire::STREAMS_MAX as usize - 1
