@@ -287,6 +287,10 @@ impl Dirty {
         }
         layers.buffer = Some(old);
     }
+    /// Bytes of memory in buffers that the sealers have.
+    pub fn being_sealed(&self) -> usize {
+        self.chunks.values().filter_map(|l| l.sealing.as_ref()).map(|l| l.bytes.capacity()).sum()
+    }
     /// Whether a seal of this chunk is under way.
     pub fn is_sealing(&self, index: u64) -> bool {
         self.chunks.get(&index).is_some_and(|l| l.sealing.is_some())

@@ -78,11 +78,14 @@ impl Shared {
         }
     }
 
-    /// Seal what lies in buffers, oldest files first, until half of the room is free.
+    /// Seal what lies in buffers, oldest files first, until half of the room is free or will
+    /// be when the seals under way have ended.
     pub fn relieve(&self) {
         let mut lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();
         lives.sort_by_key(|l| l.state.lock().last_write);
-        let mut left = self.dirty_bytes.load(Ordering::Relaxed);
+        let under_way: usize =
+            lives.iter().filter_map(|l| l.state.lock().dirty.as_ref().map(Dirty::being_sealed)).sum();
+        let mut left = self.dirty_bytes.load(Ordering::Relaxed).saturating_sub(under_way);
         for live in lives {
             if left <= self.options.dirty_memory / 2 {
                 return;

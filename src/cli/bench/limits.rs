@@ -26,25 +26,22 @@ pub fn mb_per_s(bytes: u64, since: Instant) -> f64 {
 pub fn write_file(path: &Path, bytes: u64) -> Outcome<f64> {
     // Sixteen different blocks in turn: nothing below can deduplicate within a chunk or keep
     // one block in cache, and making noise costs nothing while the clock runs.
-    let blocks: Vec<Vec<u8>> = (0..16).map(|i| noise(i, BLOCK)).collect();
+    let mut blocks: Vec<Vec<u8>> = (0..16).map(|i| noise(i, BLOCK)).collect();
     let start = Instant::now();
-    let run = || -> std::io::Result<()> {
+    let mut run = || -> std::io::Result<()> {
         let mut file = File::create(path)?;
         let mut left = bytes;
         for i in 0.. {
             if left == 0 {
                 break;
             }
-            let mut stamp = [0u8; 8];
-            stamp.copy_from_slice(&(i as u64).to_le_bytes());
             let take = left.min(BLOCK as u64) as usize;
+            let block = &mut blocks[i % 16][..take];
             // A stamp at the front makes every chunk's content its own.
-            if take > 8 {
-                file.write_all(&stamp)?;
-                file.write_all(&blocks[i % 16][8..take])?;
-            } else {
-                file.write_all(&blocks[i % 16][..take])?;
-            }
+            let stamp = (i as u64).to_le_bytes();
+            let len = stamp.len().min(take);
+            block[..len].copy_from_slice(&stamp[..len]);
+            file.write_all(block)?;
             left -= take as u64;
         }
         file.sync_all()

@@ -68,6 +68,8 @@ pub(super) struct Book {
     /// of the queue when its turn comes.
     queue: BTreeMap<u64, ChunkId>,
     turns: u64,
+    /// Bytes of records written since the last sync began.
+    pub(super) unsynced: u64,
     pub(super) failed: Option<StoreError>,
     pub(super) damaged: u64,
 }
@@ -93,6 +95,7 @@ impl Book {
             evictable: 0,
             queue: BTreeMap::new(),
             turns: 0,
+            unsynced: 0,
             failed: None,
             damaged: 0,
         }
@@ -153,6 +156,7 @@ impl Book {
             s.unsynced = true;
         }
         if let Some((id, loc)) = record {
+            self.unsynced += loc.span();
             self.insert(id, loc);
         }
     }

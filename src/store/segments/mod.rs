@@ -26,6 +26,9 @@ use std::sync::Arc;
 /// Content leaves this much of the disk to what keeps content usable: the journal, the index,
 /// and the state files, which must be written even to delete something.
 const FREE_KEPT: u64 = 64 << 20;
+/// Own chunks go to the disk whenever so many bytes of them are not there yet, so that whoever
+/// asks for a sync at the end of a long write does not wait for all of it.
+const SYNC_EVERY: u64 = 16 << 20;
 
 /// Where a chunk's record begins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -123,12 +126,19 @@ impl Segments {
             }
         }
         let (id, note) = (*id, note.to_vec());
-        self.blocking(move |inner| {
-            let place = inner.append(&id, &note, &bytes)?;
-            inner.evict()?;
-            Ok(place)
-        })
-        .await
+        let (place, much) = self
+            .blocking(move |inner| {
+                let place = inner.append(&id, &note, &bytes)?;
+                inner.evict()?;
+                Ok((place, inner.much_unsynced()))
+            })
+            .await?;
+        // Whoever comes meanwhile goes on; this caller waits, which slows down those who are
+        // faster than the disk.
+        if much && let Ok(_one) = self.inner.syncing.try_lock() {
+            self.blocking(|inner| inner.sync()).await?;
+        }
+        Ok(place)
     }
 
     /// Everything appended before this call survives a power cut when it returns. After a

@@ -2,7 +2,7 @@
 
 use super::book::Loc;
 use super::record::{self, DEAD, DEAD_AT, Head, PREFIX, Prefix};
-use super::{Inner, Place, SegmentsUse, files};
+use super::{Inner, Place, SYNC_EVERY, SegmentsUse, files};
 use crate::keys::ChunkId;
 use crate::store::StoreError;
 use crate::world::Open;
@@ -78,12 +78,18 @@ impl Inner {
         Ok(loc.place())
     }
 
+    /// Whether it is time to bring own chunks to the disk.
+    pub(super) fn much_unsynced(&self) -> bool {
+        self.options.purpose == SegmentsUse::Own && self.book.lock().unsynced >= SYNC_EVERY
+    }
+
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let (dirty, unnamed) = {
             let mut book = self.book.lock();
             if let Some(e) = &book.failed {
                 return Err(e.clone());
             }
+            book.unsynced = 0;
             let mut dirty = Vec::new();
             let mut unnamed = Vec::new();
             for (number, s) in book.segments.iter_mut().filter(|(_, s)| s.unsynced) {
