@@ -73,12 +73,6 @@ fn tickets_work_once_and_unchanged() {
     says(&lab.kith("guest", &["join", "kith-nonsense"]), 1, "ticket");
     lab.kith("guest", &["join", &ticket]).ok();
     says(&lab.kith("other", &["join", &ticket]), 1, "used");
-    let short = lab.kith("you", &["--json", "invite", "late", "--valid", "1s"]).json()["ticket"]
-        .as_str()
-        .unwrap()
-        .to_string();
-    // Valid times are whole minutes at the least; an expired one is tested with the clock in the village.
-    assert_ne!(short, ticket);
     // A ticket is burned durably: a restart does not revive it.
     lab.kill("you");
     lab.start("you");

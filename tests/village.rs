@@ -55,3 +55,5 @@ mod family;
 mod ledger;
 #[path = "village/net.rs"]
 mod net;
+#[path = "village/tickets.rs"]
+mod tickets;

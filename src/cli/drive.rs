@@ -63,7 +63,7 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
             let capability = if capability == "-" { line_from_stdin()? } else { capability.clone() };
             match cx.ask(&Request::DriveOpen { capability: capability.trim().into(), name: name.clone() })? {
                 answer @ Line::Joined { .. } => cx.print(&answer, |a| {
-                    let Line::Joined { drives, .. } = a else { return };
+                    let Line::Joined { drives, nameless, .. } = a else { return };
                     drives.iter().for_each(|d| {
                         out!(
                             "Drive '{}' is there. Mount it: kith mount --drive {}",
@@ -71,6 +71,7 @@ pub fn drive(cx: &Context, args: &Drive) -> Outcome<()> {
                             say::escaped(d)
                         )
                     });
+                    super::say_nameless(nameless);
                 }),
                 other => Err(unexpected(other)),
             }

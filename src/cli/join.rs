@@ -9,7 +9,7 @@ pub fn join(cx: &Context, args: &Join) -> Outcome<()> {
     let ticket = if args.ticket == "-" { line_from_stdin()? } else { args.ticket.clone() };
     match cx.ask(&Request::Join { ticket: ticket.trim().into(), grant: args.grant })? {
         answer @ Line::Joined { .. } => cx.print(&answer, |a| {
-            if let Line::Joined { friend, drives } = a {
+            if let Line::Joined { friend, drives, nameless } = a {
                 out!("You and {} are friends now.", say::escaped(friend));
                 for drive in drives {
                     out!(
@@ -18,6 +18,7 @@ pub fn join(cx: &Context, args: &Join) -> Outcome<()> {
                         say::escaped(drive)
                     );
                 }
+                super::say_nameless(nameless);
             }
         }),
         other => Err(unexpected(other)),

@@ -74,6 +74,16 @@ impl Context {
     }
 }
 
+/// Drives that came with a power that shows no names.
+fn say_nameless(names: &[String]) {
+    for name in names {
+        out!(
+            "Drive '{}' is known here, without the power to read it: it cannot be mounted.",
+            say::escaped(name)
+        );
+    }
+}
+
 /// The daemon answered something that does not fit the question.
 fn unexpected(line: Line) -> Trouble {
     Trouble::new(

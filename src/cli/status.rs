@@ -2,7 +2,7 @@
 
 use crate::cli::mount::resolved;
 use crate::cli::{Context, friend, say, unexpected};
-use crate::daemon::api::{DriveReport, Line, NOT_OPEN, Outcome, PathReport, Report, Request};
+use crate::daemon::api::{DriveReport, Line, NAMELESS, NOT_OPEN, Outcome, PathReport, Report, Request};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ fn people(r: &Report) {
         let at = d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));
         if d.state == NOT_OPEN {
             out!("{}: {NOT_OPEN}", say::escaped(&d.name));
+        } else if d.state == NAMELESS {
+            out!("{}: {NAMELESS} (power to {})", say::escaped(&d.name), say::escaped(&d.power));
         } else {
             out!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
             coding(d);

@@ -130,7 +130,10 @@ pub enum Line {
     },
     Joined {
         friend: String,
+        /// Names of drives that can be mounted now.
         drives: Vec<String>,
+        /// Names of drives that came with a power that shows no names.
+        nameless: Vec<String>,
     },
     Friends {
         friends: Vec<FriendStatus>,
@@ -227,6 +230,8 @@ pub struct DriveLine {
 
 /// State of a drive that is in the keyring and did not open; its problems say why.
 pub const NOT_OPEN: &str = "not open";
+/// State of a drive that this node may repair or verify, not read.
+pub const NAMELESS: &str = "shows no names here";
 
 /// One drive, in the status.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -69,10 +69,9 @@ impl Node {
             writer: None,
         };
         self.keyring.change(|k| k.drives.insert(id, secrets.clone())).await?;
-        if secrets.power >= Power::Read {
-            self.open_drive(id, secrets, log.records(0).to_vec()).await?;
-        }
-        Ok(Line::Joined { friend: String::new(), drives: vec![label] })
+        let mountable = self.begin_drive(id, secrets, log.records(0).to_vec()).await?;
+        let (drives, nameless) = if mountable { (vec![label], vec![]) } else { (vec![], vec![label]) };
+        Ok(Line::Joined { friend: String::new(), drives, nameless })
     }
 
     async fn fetch_admin_log(&self, capability: &Capability) -> Outcome<AdminLog> {

@@ -54,12 +54,40 @@ impl Node {
         let known: Vec<(DriveId, DriveSecrets)> =
             self.keyring.read(|k| k.drives.iter().map(|(id, s)| (*id, s.clone())).collect());
         for (id, secrets) in known {
-            if let Err(t) = self.open_drive(id, secrets.clone(), Vec::new()).await {
+            if secrets.power < Power::Read {
+                self.keep_nameless(id, &secrets);
+            } else if let Err(t) = self.open_drive(id, secrets.clone(), Vec::new()).await {
                 tracing::error!("drive '{}' does not open: {t}", secrets.label);
                 let unopened = Unopened { name: secrets.label, power: secrets.power, why: t };
                 self.unopened.lock().insert(id, unopened);
             }
         }
+    }
+
+    /// Know a drive that this node has no power to read.
+    fn keep_nameless(&self, id: DriveId, secrets: &DriveSecrets) {
+        let why = Trouble::new(
+            format!("drive '{}' cannot be opened here", secrets.label),
+            format!("the power to {} it shows no names and no content", secrets.power),
+            "ask for an invitation or a capability as reader",
+        );
+        let unopened = Unopened { name: secrets.label.clone(), power: secrets.power, why };
+        self.unopened.lock().insert(id, unopened);
+    }
+
+    /// Open a drive that has just come into the keyring, or keep it without opening. Whether
+    /// it can be mounted.
+    pub(super) async fn begin_drive(
+        &self,
+        id: DriveId,
+        secrets: DriveSecrets,
+        admin: Vec<Signed>,
+    ) -> Outcome<bool> {
+        if secrets.power < Power::Read {
+            self.keep_nameless(id, &secrets);
+            return Ok(false);
+        }
+        self.open_drive(id, secrets, admin).await.map(|_| true)
     }
 
     pub(super) async fn open_drive(
@@ -69,13 +97,6 @@ impl Node {
         admin: Vec<Signed>,
     ) -> Outcome<NodeDrive> {
         let what = || format!("drive '{}' does not open", secrets.label);
-        if secrets.power < Power::Read {
-            return Err(Trouble::new(
-                what(),
-                format!("power to {} shows no names", secrets.power),
-                "ask for a reader's capability",
-            ));
-        }
         let setup = DriveSetup {
             world: self.world.clone(),
             places: self.drive_places(&id),
@@ -272,7 +293,7 @@ impl Node {
             })?;
         self.endpoint.set_addrs(joined.inviter.node, joined.inviter.addrs.clone());
         self.endpoint.keep(joined.inviter.node);
-        let mut names = Vec::new();
+        let (mut drives, mut nameless) = (Vec::new(), Vec::new());
         for handed in joined.drives {
             let wish = wishes.iter().find(|(d, ..)| d.drive == handed.drive);
             let (invited, seed, incarnation) = wish.ok_or_else(|| {
@@ -283,9 +304,10 @@ impl Node {
                 )
             })?;
             let writer = WriterSecrets { seed: seed.clone(), incarnation: *incarnation };
-            names.push(self.take_drive(handed, invited.power, writer).await?);
+            let (name, mountable) = self.take_drive(handed, invited.power, writer).await?;
+            if mountable { drives.push(name) } else { nameless.push(name) }
         }
-        Ok(Line::Joined { friend: self.roster.name_of(&joined.inviter.node), drives: names })
+        Ok(Line::Joined { friend: self.roster.name_of(&joined.inviter.node), drives, nameless })
     }
 
     fn wish(&self, invited: &Invited, writer: &WriterKey) -> Enrol {
@@ -297,13 +319,14 @@ impl Node {
         }
     }
 
-    /// A drive handed over at joining: keys out of its admin log, into the keyring, open.
+    /// A drive handed over at joining: keys out of its admin log, into the keyring, open. Its
+    /// name here, and whether it can be mounted.
     async fn take_drive(
         self: &Arc<Self>,
         handed: JoinedDrive,
         power: Power,
         writer: WriterSecrets,
-    ) -> Outcome<String> {
+    ) -> Outcome<(String, bool)> {
         let label = self.free_name(&handed.label);
         let bad = |e: String| {
             Trouble::new(format!("drive '{label}' was not taken"), e, "ask your friend to invite you again")
@@ -328,10 +351,8 @@ impl Node {
             writer: (power >= Power::Write).then_some(writer),
         };
         self.keyring.change(|k| k.drives.insert(handed.drive, secrets.clone())).await?;
-        if power >= Power::Read {
-            self.open_drive(handed.drive, secrets, handed.admin).await?;
-        }
-        Ok(label)
+        let mountable = self.begin_drive(handed.drive, secrets, handed.admin).await?;
+        Ok((label, mountable))
     }
 
     /// A name no other drive has here.

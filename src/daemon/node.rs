@@ -48,7 +48,7 @@ pub struct Node {
     pub(super) grid: Arc<Grid>,
     pub(super) holder: Arc<Holder>,
     pub(super) open: Mutex<BTreeMap<DriveId, NodeDrive>>,
-    /// Drives in the keyring that did not open.
+    /// Drives in the keyring that are not open.
     pub(super) unopened: Mutex<BTreeMap<DriveId, Unopened>>,
     /// One change of the set of drives at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
@@ -56,12 +56,20 @@ pub struct Node {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// A drive of this node that did not open, and why.
+/// A drive of this node that is not open, and why: it failed to open, or this node has no
+/// power to read it.
 #[derive(Clone)]
 pub struct Unopened {
     pub name: String,
     pub power: Power,
     pub why: Trouble,
+}
+
+impl Unopened {
+    /// A drive that this node may repair or verify, not read: nothing is wrong with it.
+    pub fn nameless(&self) -> bool {
+        self.power < Power::Read
+    }
 }
 
 /// A trouble of starting.

@@ -124,7 +124,10 @@ impl Runner {
         };
         let shut = |(id, u): (DriveId, Unopened)| super::api::DriveLine {
             id: id.to_string(),
-            power: format!("{}, does not open (kith status says why)", u.power),
+            power: match u.nameless() {
+                true => format!("{}, {}", u.power, super::api::NAMELESS),
+                false => format!("{}, does not open (kith status says why)", u.power),
+            },
             mounted: None,
             name: u.name,
         };
@@ -150,19 +153,25 @@ impl Runner {
     }
 
     fn drive_reports(&self) -> Vec<DriveReport> {
-        let shut = |(id, u): (DriveId, Unopened)| DriveReport {
-            name: u.name,
-            id: id.to_string(),
-            power: u.power.to_string(),
-            mounted: None,
-            files: 0,
-            k: 0,
-            n: 0,
-            margin: 0,
-            state: super::api::NOT_OPEN.into(),
-            waiting_files: 0,
-            waiting_bytes: 0,
-            problems: vec![format!("{}: {}", u.why.what, u.why.why)],
+        let shut = |(id, u): (DriveId, Unopened)| {
+            let (state, problems) = match u.nameless() {
+                true => (super::api::NAMELESS, Vec::new()),
+                false => (super::api::NOT_OPEN, vec![format!("{}: {}", u.why.what, u.why.why)]),
+            };
+            DriveReport {
+                name: u.name,
+                id: id.to_string(),
+                power: u.power.to_string(),
+                mounted: None,
+                files: 0,
+                k: 0,
+                n: 0,
+                margin: 0,
+                state: state.into(),
+                waiting_files: 0,
+                waiting_bytes: 0,
+                problems,
+            }
         };
         let unopened = self.node.unopened.lock().clone();
         let open = self.node.drives().into_iter().map(|d| self.drive_report(d));
@@ -242,7 +251,7 @@ impl Runner {
         let targets = match path {
             Some(path) => vec![self.locate(&path)?],
             None => {
-                if let Some(shut) = self.node.unopened.lock().values().next() {
+                if let Some(shut) = self.node.unopened.lock().values().find(|u| !u.nameless()) {
                     return Err(shut.why.clone());
                 }
                 self.node.drives().into_iter().map(|d| (d, ROOT_INO)).collect()

@@ -229,6 +229,11 @@ pub trait Files: Send + Sync + 'static {
     ) -> Result<(Attr, Handle)>;
     fn open(&self, ino: Ino, open: OpenMode) -> impl Future<Output = Result<Handle>> + Send;
     fn read(&self, handle: Handle, offset: u64, len: u32) -> impl Future<Output = Result<Bytes>> + Send;
+    /// [`Files::write`] without waiting, where nothing has to be waited for; None otherwise,
+    /// and nothing was taken.
+    fn try_write(&self, _handle: Handle, _offset: u64, _data: &[u8]) -> Option<Result<u32>> {
+        None
+    }
     /// Bytes taken: all of them.
     fn write(
         &self,

@@ -90,23 +90,45 @@ impl Shared {
         data: Bytes,
         kill_suid: bool,
     ) -> Result<u32> {
-        let file = self.file(handle)?;
-        if !file.mode.write {
-            return Err(Error::BadHandle);
-        }
-        let len = u32::try_from(data.len()).map_err(|_| Error::Invalid("length"))?;
+        let (file, len) = self.check_write(handle, offset, &data)?;
         if data.is_empty() {
             return Ok(0);
         }
         if kill_suid {
             self.kill_suid(file.live.ino)?;
         }
-        if offset.checked_add(u64::from(len)).is_none_or(|end| end > SIZE_MAX) {
-            return Err(Error::TooBig);
-        }
         self.write_live(&file.live, offset, &data).await?;
         self.settle_wake.notify_one();
         Ok(len)
+    }
+
+    /// [`Shared::write_handle`], if there is nothing to wait for.
+    pub fn try_write_handle(&self, handle: Handle, offset: u64, data: &[u8]) -> Option<Result<u32>> {
+        if !self.has_room() {
+            return None;
+        }
+        let write = || {
+            let (file, len) = self.check_write(handle, offset, data)?;
+            self.writable()?;
+            if len > 0 {
+                self.take_bytes(&file.live, offset, data);
+                self.settle_wake.notify_one();
+            }
+            Ok(len)
+        };
+        Some(write())
+    }
+
+    fn check_write(&self, handle: Handle, offset: u64, data: &[u8]) -> Result<(Arc<OpenFile>, u32)> {
+        let file = self.file(handle)?;
+        if !file.mode.write {
+            return Err(Error::BadHandle);
+        }
+        let len = u32::try_from(data.len()).map_err(|_| Error::Invalid("length"))?;
+        if offset.checked_add(u64::from(len)).is_none_or(|end| end > SIZE_MAX) {
+            return Err(Error::TooBig);
+        }
+        Ok((file, len))
     }
 
     /// Set a file's length.

@@ -81,6 +81,9 @@ impl Files for Drive {
     async fn write(&self, handle: Handle, offset: u64, data: Bytes, kill_suid: bool) -> Result<u32> {
         self.shared.write_handle(handle, offset, data, kill_suid).await
     }
+    fn try_write(&self, handle: Handle, offset: u64, data: &[u8]) -> Option<Result<u32>> {
+        self.shared.try_write_handle(handle, offset, data)
+    }
     async fn flush(&self, handle: Handle) -> Result<()> {
         self.shared.flush_handle(handle).await
     }

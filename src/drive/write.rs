@@ -22,6 +22,17 @@ impl Shared {
     pub async fn write_live(self: &Arc<Self>, live: &Arc<Live>, offset: u64, data: &[u8]) -> Result<()> {
         self.writable()?;
         self.wait_for_room().await?;
+        self.take_bytes(live, offset, data);
+        Ok(())
+    }
+
+    /// Whether a writer need not wait.
+    pub fn has_room(&self) -> bool {
+        self.dirty_bytes.load(Ordering::Relaxed) <= self.options.dirty_memory
+    }
+
+    /// Bytes into the buffers of a file; full chunks go to the sealers.
+    pub fn take_bytes(&self, live: &Arc<Live>, offset: u64, data: &[u8]) {
         let (now, mtime) = (self.world.clock.monotonic(), self.now());
         let full = {
             let mut state = live.state.lock();
@@ -38,7 +49,6 @@ impl Shared {
         for index in full {
             self.seal(live, index);
         }
-        Ok(())
     }
 
     /// Let the sealers have the buffer of a chunk (unless the file is settling).
@@ -55,8 +65,7 @@ impl Shared {
     }
 
     async fn wait_for_room(&self) -> Result<()> {
-        let limit = self.options.dirty_memory;
-        if self.dirty_bytes.load(Ordering::Relaxed) <= limit {
+        if self.has_room() {
             return Ok(());
         }
         let waiting = async {
@@ -64,7 +73,7 @@ impl Shared {
                 let room = self.room.notified();
                 tokio::pin!(room);
                 room.as_mut().enable();
-                if self.dirty_bytes.load(Ordering::Relaxed) <= limit {
+                if self.has_room() {
                     return Ok(());
                 }
                 self.writable()?;

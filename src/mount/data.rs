@@ -10,6 +10,7 @@ use fuser::{
     Errno, FileHandle, FopenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen, ReplyWrite,
 };
 use std::future::Future;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// lseek(2): next data at or after the offset.
@@ -27,12 +28,25 @@ impl<F: Files> FuseAdapter<F> {
         });
     }
 
+    /// [`FuseAdapter::start`] for work that seldom has to wait: what can be done at once is
+    /// done on this thread, which saves waking another.
+    fn start_here(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut task = Box::pin(task);
+        let ended = {
+            let _inside = self.runtime.enter();
+            task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        if !ended {
+            self.start(task);
+        }
+    }
+
     /// Runs work that ends in "done" or an error; it is finished even when late.
     fn start_empty<W>(&self, deadline: Duration, reply: ReplyEmpty, work: W)
     where
         W: Future<Output = Result<()>> + Send + 'static,
     {
-        self.start(answer(work, deadline, Late::Finish, |done| match done {
+        self.start_here(answer(work, deadline, Late::Finish, |done| match done {
             Ok(()) => reply.ok(),
             Err(e) => reply.error(logged(&e)),
         }));
@@ -85,6 +99,13 @@ impl<F: Files> FuseAdapter<F> {
         kill_suid: bool,
         reply: ReplyWrite,
     ) {
+        // Most writes find room and are answered here, without a copy and without a task.
+        let taken = if kill_suid { None } else { self.files.try_write(Handle(fh.0), offset, data) };
+        match taken {
+            Some(Ok(taken)) => return reply.written(taken),
+            Some(Err(e)) => return reply.error(logged(&e)),
+            None => {}
+        }
         let room = match self.shared.flight.admit_write(data.len(), &self.runtime) {
             Ok(room) => room,
             Err(e) => return reply.error(logged(&e)),

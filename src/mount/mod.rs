@@ -9,6 +9,7 @@ mod adapter;
 mod attach;
 mod convert;
 mod data;
+#[path = "../../benches/support/donothing.rs"]
 pub mod donothing;
 mod errno;
 mod in_flight;

@@ -20,7 +20,7 @@ fn listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], PORT))
 }
 
-async fn node(machine: Machine) -> Arc<Node> {
+pub(super) async fn node(machine: Machine) -> Arc<Node> {
     let (world, label) = (machine.world, format!("node {}", machine.number));
     let home = Home::below(Path::new("/kith"));
     world.disk.create_dir_all(&home.state).unwrap();

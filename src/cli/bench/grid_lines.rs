@@ -46,7 +46,11 @@ impl Mounted {
     /// Everything that can be fetched again is forgotten, here and in the kernel.
     pub fn forget(&self) -> Outcome<()> {
         self.grid.you.ask(&Request::DropCaches)?;
-        drop_kernel_caches();
+        if !drop_kernel_caches() {
+            // Whoever may not do that gets a new mount, of which the kernel knows nothing.
+            self.grid.you.ask(&Request::Unmount { dir: Some(self.dir.clone()) })?;
+            self.grid.mount(DRIVE, &self.dir)?;
+        }
         Ok(())
     }
 }
@@ -113,7 +117,7 @@ fn upload_lines(m: &Mounted, bytes: u64, least: f64, row: &mut dyn FnMut(Row)) -
     let quinn = bare_quinn(n as usize, bytes * n as u64 / k.max(1) as u64)?;
     let user_limit = quinn * k as f64 / n.max(1) as f64;
     row(Row::new(
-        format!("upload to {n} loopback holders ({k} of {n}), user data"),
+        format!("upload to {n} loopback holders ({k} of {n}), from the first MiB on"),
         speed,
         "MB/s",
         Target::AtLeast(least),

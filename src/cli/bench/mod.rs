@@ -34,11 +34,18 @@ pub struct Row {
     pub value: f64,
     pub unit: &'static str,
     pub target: Target,
+    /// Why it was not measured, in place of a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<&'static str>,
 }
 
 impl Row {
     pub fn new(what: impl Into<String>, value: f64, unit: &'static str, target: Target) -> Row {
-        Row { what: what.into(), value, unit, target }
+        Row { what: what.into(), value, unit, target, not_run: None }
+    }
+    /// A figure that cannot be had here.
+    pub fn not_run(what: impl Into<String>, why: &'static str) -> Row {
+        Row { not_run: Some(why), ..Row::new(what, f64::NAN, "", Target::None) }
     }
     /// Whether the target is met; None without one.
     pub fn met(&self) -> Option<bool> {
@@ -49,6 +56,9 @@ impl Row {
         }
     }
     fn line(&self) -> String {
+        if let Some(why) = self.not_run {
+            return format!("{:62} NOT RUN: {why}", self.what);
+        }
         let target = match self.target {
             Target::AtLeast(t) => format!(">= {}", figure(t)),
             Target::AtMost(t) => format!("<= {}", figure(t)),
@@ -61,6 +71,12 @@ impl Row {
         };
         format!("{:62} {:>10} {:6} {:>10}  {met}", self.what, figure(self.value), self.unit, target)
     }
+}
+
+/// All of them, for programs.
+#[derive(Serialize)]
+struct Rows<'a> {
+    rows: &'a [Row],
 }
 
 fn figure(v: f64) -> String {
@@ -144,7 +160,7 @@ pub fn bench(cx: &Context, args: &Bench) -> Outcome<()> {
     // What was measured is worth keeping even when the directory cannot be removed.
     let _ = std::fs::remove_dir_all(&dir);
     if cx.json {
-        cx.print(&rows, |_| ())?;
+        cx.print(&Rows { rows: &rows }, |_| ())?;
     }
     result?;
     let missed = rows.iter().filter(|r| r.met() == Some(false)).count();
