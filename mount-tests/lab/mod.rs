@@ -4,6 +4,8 @@
 //! dropped; nothing stays running, nothing stays mounted.
 #![allow(dead_code)] // each test target uses its own part of the lab
 
+pub mod friends;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -70,6 +72,18 @@ pub fn wait_until(what: &str, patience: Duration, mut done: impl FnMut() -> bool
         assert!(start.elapsed() < patience, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Three lines, naming the object, the cause, the way out.
+pub fn says(o: &Output, code: i32, what: &str) {
+    assert_eq!(o.code, code, "{}{}", o.out, o.err);
+    assert!(o.err.to_lowercase().contains(&what.to_lowercase()), "'{what}' expected in: {}", o.err);
+    assert!(o.err.lines().any(|l| l.trim_start().starts_with("why:")), "{}", o.err);
+    assert!(o.err.lines().any(|l| l.trim_start().starts_with("do:")), "{}", o.err);
+}
+
+pub fn file_state(path: &Path) -> String {
+    String::from_utf8(xattr::get(path, "user.kith.state").unwrap().unwrap_or_default()).unwrap()
 }
 
 impl Lab {
