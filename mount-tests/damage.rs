@@ -4,7 +4,7 @@
 mod lab;
 
 use lab::friends::{forget, shares};
-use lab::{Lab, bytes, can_mount, file_state, says, wait_until};
+use lab::{Lab, bytes, can_mount, file_state, same_tree, says, snapshot, wait_until};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -179,4 +179,81 @@ fn a_drive_that_does_not_open_is_said_and_never_taken_for_none() {
     says(&lab.kith("you", &["sync", "--timeout", "1s"]), 1, "does not open");
     says(&lab.kith("you", &["mount", lab.mount_dir("you").to_str().unwrap()]), 1, "does not open");
     says(&lab.kith("you", &["drive", "create", "a/b"]), 1, "a/b");
+}
+
+/// All files below a directory that have something in them.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let (mut out, mut todo) = (Vec::new(), vec![dir.to_path_buf()]);
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let meta = entry.metadata().unwrap();
+            if meta.is_dir() {
+                todo.push(entry.path());
+            } else if meta.len() > 0 {
+                out.push(entry.path());
+            }
+        }
+    }
+    out
+}
+
+fn flip_all_over(file: &Path) {
+    let mut data = std::fs::read(file).unwrap();
+    data.iter_mut().step_by(101).for_each(|byte| *byte ^= 0x10);
+    std::fs::write(file, data).unwrap();
+}
+
+fn halve(file: &Path) {
+    let file = File::options().write(true).open(file).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+}
+
+fn remove(file: &Path) {
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_damaged_index_costs_nothing_but_time() {
+    if !can_mount() {
+        return;
+    }
+    let mut lab = Lab::grid(3);
+    let mut mnt = lab.mount("you");
+    for i in 0..200 {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = mnt.join(format!("dir {}", i % 7));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join(format!("file {i}"));
+        std::fs::write(&file, bytes(i, (i * 1013) as usize)).unwrap();
+        let mode = [0o600, 0o644, 0o755][i as usize % 3];
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    lab.sync("you", "full");
+    let want = snapshot(&mnt);
+    type Harm = (&'static str, &'static str, fn(&Path));
+    let harms: [Harm; 4] = [
+        ("bytes flipped in all of it", "", flip_all_over),
+        ("bytes flipped in the database alone", "db", flip_all_over),
+        ("the database cut short", "db", halve),
+        ("the database's files gone", "db", remove),
+    ];
+    for (what, part, harm) in harms {
+        lab.stop("you");
+        let drives: Vec<_> =
+            std::fs::read_dir(lab.path("you").join("state/drives")).unwrap().flatten().collect();
+        assert_eq!(drives.len(), 1);
+        let files = files_below(&drives[0].path().join("index").join(part));
+        assert!(!files.is_empty(), "{what}: there is no index to harm");
+        files.iter().for_each(|file| harm(file));
+        lab.start("you");
+        mnt = lab.mount("you");
+        println!("{what}: {} files", files.len());
+        same_tree(&want, &snapshot(&mnt));
+        std::fs::write(mnt.join("after"), what).unwrap();
+        lab.sync("you", "full");
+        std::fs::remove_file(mnt.join("after")).unwrap();
+    }
+    // And as another machine's: what was rebuilt is what the friends have.
+    forget(&lab, &mnt.join("dir 0/file 7"));
+    assert!(std::fs::read(mnt.join("dir 0/file 7")).unwrap() == bytes(7, 7 * 1013));
 }
