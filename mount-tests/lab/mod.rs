@@ -22,6 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Lab {
     dir: tempfile::TempDir,
     running: BTreeMap<String, Child>,
+    env: BTreeMap<String, String>,
 }
 
 /// What a command printed and how it ended.
@@ -89,7 +90,11 @@ pub fn file_state(path: &Path) -> String {
 impl Lab {
     pub fn new() -> Lab {
         let dir = tempfile::Builder::new().prefix("kith-lab-").tempdir().unwrap();
-        Lab { dir, running: BTreeMap::new() }
+        Lab { dir, running: BTreeMap::new(), env: BTreeMap::new() }
+    }
+    /// Put something into the environment of all that is run from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.insert(name.into(), value.into());
     }
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -101,7 +106,7 @@ impl Lab {
 
     fn command(&self, node: &str, args: &[&str]) -> Command {
         let mut c = Command::new(env!("CARGO_BIN_EXE_kith"));
-        c.arg("--home").arg(self.path(node)).args(args);
+        c.arg("--home").arg(self.path(node)).args(args).envs(&self.env);
         c
     }
     /// Run a verb of a node to its end.
