@@ -1,4 +1,5 @@
-//! kill -9 of the client daemon at random moments under write load: everything synced
+//! kill -9 of the client daemon, and now and then of a holder, at random moments under write load:
+//! everything synced
 //! before is there, the tree is well-formed, and what was reported safe is readable from
 //! another machine with the first one's disk gone.
 //!
@@ -127,7 +128,14 @@ fn nothing_synced_is_lost_when_the_daemon_is_killed() {
                 std::thread::spawn(move || writer(mnt, w, round, s, synced, stop))
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(50 + dice.roll(4000)));
+        std::thread::sleep(Duration::from_millis(50 + dice.roll(2000)));
+        // Every other round a holder is killed, too, and stays off until all has been checked:
+        // what it has receipted must be on its disk, and one may be missing at any time.
+        let holder = (round % 2 == 1).then(|| format!("f{}", dice.roll(5)));
+        if let Some(holder) = &holder {
+            lab.kill(holder);
+        }
+        std::thread::sleep(Duration::from_millis(dice.roll(2000)));
         // What the file itself says is safe right now must survive everything from here on.
         for (name, kept) in synced.lock().unwrap().iter() {
             if safe.contains_key(name) {
@@ -158,7 +166,10 @@ fn nothing_synced_is_lost_when_the_daemon_is_killed() {
             .map(|(_, (name, kept))| (name.clone(), kept.clone()))
             .collect();
         check(&mnt, &now, &format!("seed={seed} round {round}"));
-        println!("round {round}: {} synced, {} safe", known.len(), safe.len());
+        if let Some(holder) = &holder {
+            lab.start(holder);
+        }
+        println!("round {round}: {} synced, {} safe, {holder:?} killed", known.len(), safe.len());
     }
     check(&mnt, &synced.lock().unwrap().clone(), &format!("seed={seed} at the end"));
     well_formed(&lab.mount_dir("you"));

@@ -4,6 +4,8 @@
 //! dropped; nothing stays running, nothing stays mounted.
 #![allow(dead_code)] // each test target uses its own part of the lab
 
+pub mod friends;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,6 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Lab {
     dir: tempfile::TempDir,
     running: BTreeMap<String, Child>,
+    env: BTreeMap<String, String>,
 }
 
 /// What a command printed and how it ended.
@@ -72,10 +75,26 @@ pub fn wait_until(what: &str, patience: Duration, mut done: impl FnMut() -> bool
     }
 }
 
+/// Three lines, naming the object, the cause, the way out.
+pub fn says(o: &Output, code: i32, what: &str) {
+    assert_eq!(o.code, code, "{}{}", o.out, o.err);
+    assert!(o.err.to_lowercase().contains(&what.to_lowercase()), "'{what}' expected in: {}", o.err);
+    assert!(o.err.lines().any(|l| l.trim_start().starts_with("why:")), "{}", o.err);
+    assert!(o.err.lines().any(|l| l.trim_start().starts_with("do:")), "{}", o.err);
+}
+
+pub fn file_state(path: &Path) -> String {
+    String::from_utf8(xattr::get(path, "user.kith.state").unwrap().unwrap_or_default()).unwrap()
+}
+
 impl Lab {
     pub fn new() -> Lab {
         let dir = tempfile::Builder::new().prefix("kith-lab-").tempdir().unwrap();
-        Lab { dir, running: BTreeMap::new() }
+        Lab { dir, running: BTreeMap::new(), env: BTreeMap::new() }
+    }
+    /// Put something into the environment of all that is run from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.insert(name.into(), value.into());
     }
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -87,7 +106,7 @@ impl Lab {
 
     fn command(&self, node: &str, args: &[&str]) -> Command {
         let mut c = Command::new(env!("CARGO_BIN_EXE_kith"));
-        c.arg("--home").arg(self.path(node)).args(args);
+        c.arg("--home").arg(self.path(node)).args(args).envs(&self.env);
         c
     }
     /// Run a verb of a node to its end.

@@ -1,9 +1,9 @@
 //! Getting a FUSE connection mounted at a directory: directly as root, through the set-uid
 //! fusermount3 as anybody else.
 //!
-//! fuser can mount by itself, but gives up for an ordinary user where /dev/fuse is closed to
-//! him (which fusermount3 does not mind), and as root mounts the type `fuse` instead of
-//! `fuse.kith`.
+//! fuser can mount by itself, but as root mounts the type `fuse` instead of `fuse.kith`. Where
+//! /dev/fuse is closed to an ordinary user (0600) fusermount3 cannot help him either: it opens
+//! the device with his rights, and says "Permission denied".
 
 use super::mountpoint::{FS_TYPE, helper};
 use super::session::{MountError, MountOptions};
