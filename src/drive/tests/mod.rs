@@ -4,6 +4,7 @@ mod audit;
 mod faults;
 mod mem_grid;
 mod model;
+mod rot;
 mod slice;
 mod speed;
 
