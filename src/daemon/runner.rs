@@ -196,6 +196,15 @@ impl Runner {
                 self.node.name_of(node)
             ));
         }
+        let lost = status.unsafe_list.iter().filter(|f| f.state == FileState::Unreadable);
+        problems.extend(lost.map(|file| {
+            format!(
+                "{} is unreadable: a part of it was damaged on this machine's disk before friends had it; write \
+                 it again, or delete it",
+                file.path.as_deref().unwrap_or("a file without a name")
+            )
+        }));
+        problems.extend(status.disk_short);
         problems.extend(status.failed.map(|why| format!("writes are refused: {why}")));
         DriveReport {
             id: d.drive.id().to_string(),
@@ -313,6 +322,7 @@ async fn wait(d: &NodeDrive, ino: u64, until: Until, timeout: Duration) -> Outco
                 Err(thin) => (thin, d.drive.status().files),
             },
             WaitOutcome::NotYet { least, files } => (least, files),
+            WaitOutcome::Lost { files } => return Err(not_yet(d, &FileState::Unreadable, files, None)),
         };
         let lacks = match least {
             FileState::Thin => Some("every friend that grants room holds it already".to_string()),
@@ -342,6 +352,12 @@ fn reached(d: &NodeDrive, ino: u64, level: Level) -> crate::drive::Result<Result
 fn not_yet(d: &NodeDrive, least: &FileState, files: u64, lacks: Option<String>) -> Trouble {
     let what = format!("'{}' is not safe yet: {files} files, the least of them {least}", d.name);
     match (least, lacks) {
+        (FileState::Unreadable, _) => Trouble::new(
+            what,
+            "a part of them was damaged on this machine's disk before any friend had it",
+            "kith status names them: write them again, or delete them",
+        )
+        .exit(Exit::AtRisk),
         (FileState::AtRisk { .. }, lacks) => Trouble::new(
             what,
             lacks.unwrap_or_else(|| "friends have lost shares that are not made good yet".into()),
@@ -354,11 +370,15 @@ fn not_yet(d: &NodeDrive, least: &FileState, files: u64, lacks: Option<String>) 
             "ask friends for a higher limit (kith friend limit), or invite more: kith invite",
         )
         .exit(Exit::NoRoom),
-        (_, None) => Trouble::new(
-            what,
-            "friends are missing, full or slow",
-            "kith status says which; everything is kept here and goes up when they return",
-        )
-        .exit(Exit::NotSafe),
+        (_, None) => match d.drive.status().disk_short {
+            Some(short) => Trouble::new(what, short, "delete something there that is not the drive's")
+                .exit(Exit::NotSafe),
+            None => Trouble::new(
+                what,
+                "friends are missing, full or slow",
+                "kith status says which; everything is kept here and goes up when they return",
+            )
+            .exit(Exit::NotSafe),
+        },
     }
 }

@@ -51,6 +51,11 @@ impl DriveAccess for Access {
         stream.map_err(|e| e.to_string())?.apply(offset, bytes);
         Ok(())
     }
+    fn share_lost(&self, pack: &PackId, place: &SharePlace) {
+        if let Ok(shared) = self.shared() {
+            shared.read_lost(pack, place);
+        }
+    }
     fn admin(&self) -> Vec<Signed> {
         self.shared().map_or(Vec::new(), |s| s.admin.lock().records(0).to_vec())
     }

@@ -42,7 +42,15 @@ impl Shared {
         let mut next = self.world.clock.monotonic() + AUDIT_EVERY;
         loop {
             let wait = if round.doubts.is_empty() { LOOK_EVERY } else { QUICK_EVERY };
-            tokio::time::sleep(wait).await;
+            tokio::select! { biased;
+                () = self.lost_wake.notified() => {
+                    self.save_lost().await;
+                    if let Err(e) = self.begin_repairs() {
+                        self.note(format!("a repair: {e}"));
+                    }
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
             round.doubts.extend(self.grid.suspects(&self.drive));
             round.doubts.truncate(DOUBTS_MAX);
             let now = self.world.clock.monotonic();
@@ -106,11 +114,13 @@ impl Shared {
         Ok(())
     }
 
-    /// An answer; a bad one only when a second question is answered badly, too.
+    /// An answer; a bad one only when a second question is answered badly, too. A share of which
+    /// a part was found damaged has to be whole: its other parts say nothing of that one.
     async fn proved(&self, record: &CatalogueRecord, place: usize) -> Audit {
-        let first = self.grid.audit(self.drive, record.clone(), place).await;
+        let lost = self.known_lost(&record.pack, &record.shares[place]);
+        let first = self.grid.audit(self.drive, record.clone(), place, lost).await;
         match first {
-            Audit::Lost(_) => self.grid.audit(self.drive, record.clone(), place).await,
+            Audit::Lost(_) => self.grid.audit(self.drive, record.clone(), place, true).await,
             other => other,
         }
     }

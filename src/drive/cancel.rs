@@ -22,6 +22,10 @@ impl Shared {
     /// Take pending operations back; the journal says so already.
     pub fn forget(&self, core: &mut Core, numbers: &[u64]) -> Result<()> {
         self.own_changed.store(true, Ordering::Relaxed);
+        if self.short.load(Ordering::Relaxed) {
+            // What was taken back gives its room to those who wait for it.
+            self.full.notify_one();
+        }
         let step = core.fold.forget(&*self.index, numbers).map_err(tree_error)?;
         self.index.commit(step.batch).map_err(index_error)?;
         let mut uploads = self.uploads.lock();

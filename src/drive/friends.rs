@@ -45,7 +45,7 @@ pub trait DriveGrid: Send + Sync + 'static {
     fn watch(&self, drive: DriveId) -> mpsc::Receiver<(NodeId, News)>;
     fn changes(&self) -> watch::Receiver<u64>;
     fn room(&self, drive: &DriveId) -> Room;
-    fn audit(&self, drive: DriveId, record: CatalogueRecord, place: usize) -> Boxed<Audit>;
+    fn audit(&self, drive: DriveId, record: CatalogueRecord, place: usize, whole: bool) -> Boxed<Audit>;
     fn suspects(&self, drive: &DriveId) -> Vec<PackId>;
 }
 
@@ -100,9 +100,9 @@ impl DriveGrid for RealGrid {
     fn room(&self, drive: &DriveId) -> Room {
         self.0.room(drive)
     }
-    fn audit(&self, drive: DriveId, record: CatalogueRecord, place: usize) -> Boxed<Audit> {
+    fn audit(&self, drive: DriveId, record: CatalogueRecord, place: usize, whole: bool) -> Boxed<Audit> {
         let grid = self.0.clone();
-        Box::pin(async move { grid.audit(drive, &record, place).await })
+        Box::pin(async move { grid.audit(drive, &record, place, whole).await })
     }
     fn suspects(&self, drive: &DriveId) -> Vec<PackId> {
         self.0.suspects(drive)

@@ -1,6 +1,6 @@
 //! Housekeeping: the journal is fed and kept short, the index is made durable.
 
-use super::api::Result;
+use super::api::{Error, Result};
 use super::live::Live;
 use super::records::{self, Placed, Settled};
 use super::shared::Shared;
@@ -21,6 +21,8 @@ const SWEEP_TRIES: u32 = 40;
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// The index is made durable this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
+/// On a full disk so much room is made at once: a few chunks, and their heads.
+const ROOM_MADE: u64 = 8 << 20;
 
 impl Shared {
     /// Puts what was written into the journal soon, and eases pressure on memory, for ever.
@@ -131,6 +133,30 @@ impl Shared {
         }
     }
 
+    /// On a full disk: what friends have goes, fetched or own. Whether there is room then.
+    async fn make_room(&self) -> bool {
+        let mut room = false;
+        for segments in [&self.cache, &self.own] {
+            match segments.make_room(ROOM_MADE).await {
+                Ok(made) => room = made,
+                Err(e) => self.note(format!("making room on this machine's disk: {e}")),
+            }
+        }
+        room
+    }
+
+    /// Files that could not settle for want of room try again.
+    fn settle_again(&self) {
+        let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();
+        for live in lives {
+            let mut state = live.state.lock();
+            if state.settle_error == Some(Error::NoSpace) {
+                state.not_before = Duration::ZERO;
+            }
+        }
+        self.settle_wake.notify_one();
+    }
+
     fn unnamed_chunks(&self) -> BTreeSet<ChunkId> {
         let mut named = self.uploads.lock().needed_chunks();
         named.extend(self.core.lock().pending.values().flat_map(|p| p.chunks.iter().copied()));
@@ -162,6 +188,8 @@ impl Shared {
         loop {
             tokio::select! { biased;
                 () = self.full.notified() => {
+                    self.short.store(true, Ordering::Relaxed);
+                    self.make_room().await;
                     self.sweep_own().await;
                     tokio::time::sleep(SWEEP_AGAIN).await;
                 }
@@ -174,6 +202,10 @@ impl Shared {
                 Err(e) => self.note(format!("the index: {e}")),
             }
             self.sweep_own().await;
+            if self.short.load(Ordering::Relaxed) && self.make_room().await {
+                self.short.store(false, Ordering::Relaxed);
+                self.settle_again();
+            }
             if self.journal.status().disk > long && self.writable().is_ok() {
                 if let Err(e) = self.compact_journal().await {
                     self.note(format!("shortening the journal: {e}"));

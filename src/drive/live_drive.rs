@@ -37,6 +37,11 @@ pub enum WaitOutcome {
         least: FileState,
         files: u64,
     },
+    /// All are, but these: a part of each was damaged here before any friend had it. Waiting
+    /// does not help.
+    Lost {
+        files: u64,
+    },
 }
 
 impl Drive {

@@ -74,21 +74,44 @@ impl Shared {
         record.shares.iter().filter(|s| !lost.has(&record.pack, s)).cloned().collect()
     }
 
-    /// Note what an audit found; on this machine's disk when this returns.
-    pub async fn note_share(&self, pack: &PackId, place: &SharePlace, lost: bool) -> bool {
-        let share = LostShare { pack: *pack, number: place.number, holder: place.holder, share: place.id };
-        {
-            let mut all = self.lost.lock();
-            if (lost && all.len() >= LOST_MAX) || !all.set(share, lost) {
-                return false;
-            }
-        }
-        self.save_lost().await;
-        self.progressed();
-        true
+    /// Whether a share is known to be lost.
+    pub fn known_lost(&self, pack: &PackId, place: &SharePlace) -> bool {
+        self.lost.lock().has(pack, place)
     }
 
-    async fn save_lost(&self) {
+    /// A read found a share lost: it counts no more from this moment on, and its repair begins.
+    pub fn read_lost(&self, pack: &PackId, place: &SharePlace) {
+        if self.set_share(pack, place, true) {
+            tracing::warn!(
+                pack = %pack.short(), holder = %place.holder.short(), number = place.number,
+                "a share is lost: a read of it failed"
+            );
+            self.lost_wake.notify_one();
+        }
+    }
+
+    /// Note what an audit found; on this machine's disk when this returns.
+    pub async fn note_share(&self, pack: &PackId, place: &SharePlace, lost: bool) -> bool {
+        let news = self.set_share(pack, place, lost);
+        if news {
+            self.save_lost().await;
+        }
+        news
+    }
+
+    fn set_share(&self, pack: &PackId, place: &SharePlace, lost: bool) -> bool {
+        let share = LostShare { pack: *pack, number: place.number, holder: place.holder, share: place.id };
+        let news = {
+            let mut all = self.lost.lock();
+            !(lost && all.len() >= LOST_MAX) && all.set(share, lost)
+        };
+        if news {
+            self.progressed();
+        }
+        news
+    }
+
+    pub(super) async fn save_lost(&self) {
         // What is written is what is known when the turn comes: a later writer never loses.
         let _one_at_a_time = self.lost_saving.lock().await;
         let bytes = self.lost.lock().encode();

@@ -23,6 +23,7 @@ mod publisher;
 mod ranges;
 mod reader;
 mod records;
+mod remake;
 mod replay;
 mod room;
 mod settle;

@@ -3,7 +3,7 @@
 use super::records::{self, PackIntent, Placed};
 use super::shared::Shared;
 use super::uploads::PackState;
-use crate::content::{ChunkRef, Coding, HolderStream, PACK_LEN, PackBuilder, PackEncoder};
+use crate::content::{Coding, HolderStream, PACK_LEN, PackBuilder, PackEncoder};
 use crate::grid::{Level, PackSource, SealedShare, UploadEvent};
 use crate::keys::{ChunkId, DriveKeys, Epoch, NodeId, PackId};
 use crate::tree::ObjectId;
@@ -14,15 +14,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A pack that friends did not take whole is tried again after this, or when friends change.
-const RETRY: Duration = Duration::from_secs(20);
+pub(super) const RETRY: Duration = Duration::from_secs(20);
 /// Transfers that outlive their turn because a holder is slow; more are cut off.
 const STRAGGLERS_MAX: usize = 2;
 
 /// A pack, coded when asked.
-struct Source {
-    encoder: PackEncoder,
-    keys: Arc<DriveKeys>,
-    epoch: Epoch,
+pub(super) struct Source {
+    pub(super) encoder: PackEncoder,
+    pub(super) keys: Arc<DriveKeys>,
+    pub(super) epoch: Epoch,
 }
 
 impl PackSource for Source {
@@ -145,39 +145,7 @@ impl Shared {
         Ok((!chunks.is_empty()).then_some(Filled { builder, chunks, objects, bytes }))
     }
 
-    /// A chunk of this machine's, with its reference.
-    async fn own_chunk(&self, id: &ChunkId) -> Option<(ChunkRef, Bytes)> {
-        for segments in [&self.own, &self.cache] {
-            let (Some(place), Ok(Some(note))) = (segments.place(id), segments.note(id).await) else {
-                continue;
-            };
-            let Some((reference, _)) = records::decode::<ChunkRef>(&note) else { continue };
-            if let Ok(Some(bytes)) = segments.read(id, 0..place.len).await {
-                return Some((reference, bytes));
-            }
-        }
-        None
-    }
-
-    /// A chunk that was to be uploaded cannot be read here: say which files it was for.
-    fn lose(&self, id: &ChunkId) {
-        let users = self.uploads.lock().lost(id);
-        let core = self.core.lock();
-        for n in users {
-            if let Some(pending) = core.pending.get(&n) {
-                let name = match &pending.op.change {
-                    crate::tree::Change::SetContent { object, .. } => self.path_of(*object),
-                    _ => None,
-                };
-                self.note(format!(
-                    "part of {} was damaged on this machine's disk before friends had it",
-                    name.unwrap_or_else(|| "a file".into())
-                ));
-            }
-        }
-    }
-
-    async fn encode(&self, builder: PackBuilder, k: u8, epoch: Epoch) -> Result<Source, String> {
+    pub(super) async fn encode(&self, builder: PackBuilder, k: u8, epoch: Epoch) -> Result<Source, String> {
         let keys = self.keys();
         let drive = self.drive;
         let work = move || {
@@ -209,7 +177,7 @@ impl Shared {
         });
     }
 
-    async fn upload(
+    pub(super) async fn upload(
         self: &Arc<Self>,
         id: PackId,
         source: Arc<Source>,
@@ -307,63 +275,11 @@ impl Shared {
                 Ok(_) => "it was made of other bytes".to_string(),
                 Err(why) => why,
             };
+            if self.remake_without(&intent.pack, &why) {
+                continue;
+            }
             self.start_repair(intent, why, turns.clone(), stragglers.clone());
         }
-    }
-
-    /// Bring a pack up again that cannot be made from what is here: its bytes come from friends,
-    /// one pack at a time, and hold nothing else up.
-    fn start_repair(
-        self: &Arc<Self>,
-        intent: PackIntent,
-        why: String,
-        turns: Arc<Semaphore>,
-        stragglers: Arc<Semaphore>,
-    ) {
-        let shared = self.clone();
-        let mut closing = self.closing.subscribe();
-        tokio::spawn(async move {
-            let id = intent.pack;
-            let repair = async {
-                let _one_at_a_time = shared.repairing.lock().await;
-                match shared.fetch_pack(&id).await {
-                    Ok(encoder) if encoder.id() == id => {
-                        let source = Source { encoder, keys: shared.keys(), epoch: intent.epoch };
-                        let Ok(turn) = turns.acquire_owned().await else { return };
-                        shared.upload(id, Arc::new(source), turn, stragglers).await;
-                    }
-                    Ok(_) => shared.give_up(&id, "friends hold other bytes"),
-                    Err(from_friends) => shared.give_up(&id, &format!("{why}; {from_friends}")),
-                }
-            };
-            tokio::select! {
-                biased;
-                _ = closing.wait_for(|c| *c) => {}
-                () = repair => {}
-            }
-        });
-    }
-
-    fn give_up(&self, id: &PackId, why: &str) {
-        self.note(format!("pack {} cannot be made again: {why}", id.short()));
-        if let Some(pack) = self.uploads.lock().packs.get_mut(id) {
-            pack.uploading = false;
-            pack.not_before = self.world.clock.monotonic() + RETRY * 30;
-        }
-    }
-
-    /// The same pack from the same chunks.
-    async fn rebuild(&self, chunks: &[(ChunkId, u64)], k: u8, epoch: Epoch) -> Result<Source, String> {
-        let mut builder = PackBuilder::new();
-        for (id, at) in chunks {
-            let (reference, sealed) =
-                self.own_chunk(id).await.ok_or_else(|| format!("chunk {} is not here", id.short()))?;
-            match builder.append(&reference, &sealed) {
-                Some(offset) if u64::from(offset) == *at => {}
-                _ => return Err("chunks no longer lie as they did".into()),
-            }
-        }
-        self.encode(builder, k, epoch).await
     }
 }
 

@@ -177,11 +177,14 @@ impl Shared {
         let mut waiting: BTreeMap<ObjectId, bool> = BTreeMap::new();
         for (n, p) in pending {
             if let Change::SetContent { object, .. } = &p.op.change {
-                let waits = uploads.waits(*n);
+                // What will never be there holds up neither a file's name, and all behind it in
+                // the directory, nor its removal.
+                let lost = uploads.needs_lost(*n);
+                let waits = uploads.waits(*n) && !(lost && self.is_gone(*object));
                 if waits {
                     out.insert(*n);
                 }
-                waiting.entry(*object).or_insert(waits);
+                waiting.entry(*object).or_insert(waits && !lost);
             }
         }
         for (n, p) in pending {

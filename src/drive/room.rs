@@ -1,5 +1,6 @@
 //! Whether friends have room for what waits to be kept by them.
 
+use super::api::Error;
 use super::shared::Shared;
 use super::uploads::PackState;
 use crate::content::{Coding, Layout};
@@ -26,6 +27,19 @@ fn with_room(pack: &PackState, share_len: u64, friends: &[FriendStatus]) -> usiz
 }
 
 impl Shared {
+    /// Why files that were written cannot be sealed, where that is for want of room on this
+    /// machine's own disk.
+    pub fn disk_short(&self) -> Option<String> {
+        let lives: Vec<_> = self.lives.lock().inodes.values().cloned().collect();
+        let waits = lives.iter().filter(|live| {
+            let state = live.state.lock();
+            state.dirty.is_some() && state.settle_error == Some(Error::NoSpace)
+        });
+        let files = waits.count();
+        (files > 0)
+            .then(|| format!("this machine's disk has no room left for {files} files that were written"))
+    }
+
     /// Why what waits cannot come to be kept at `level`, even with every friend online: too few
     /// of them have that much room left. None: there is room.
     pub fn lacks_room(&self, level: Level) -> Option<String> {

@@ -71,6 +71,8 @@ pub struct Shared {
     pub own_changed: AtomicBool,
     /// The disk had no room for content.
     pub full: Notify,
+    /// It had none, and was not found to have some since.
+    pub short: AtomicBool,
     /// Own chunks that nothing named when they were.
     pub unnamed: Mutex<BTreeSet<ChunkId>>,
     pub cache: Segments,
@@ -103,6 +105,8 @@ pub struct Shared {
     pub lost: Mutex<LostShares>,
     pub lost_file: SealedFile,
     pub lost_saving: tokio::sync::Mutex<()>,
+    /// A read found a share lost.
+    pub lost_wake: Notify,
     /// Held while a pack is fetched whole and sent again.
     pub repairing: tokio::sync::Mutex<()>,
     /// Set when the drive closes.

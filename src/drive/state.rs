@@ -60,6 +60,7 @@ impl Shared {
                 }
             }
         }
+        self.unreadable_files().into_iter().for_each(|object| put(object, FileState::Unreadable));
         for live in self.lives.lock().inodes.values() {
             if let Some(state) = live_state(live) {
                 put(live.object, state);
@@ -83,6 +84,9 @@ impl Shared {
     pub fn file_state(&self, ino: Ino) -> Result<FileState> {
         let object = self.object(ino)?;
         let inode = self.view().inode(object).map_err(index_error)?.ok_or(Error::Stale)?;
+        if self.unreadable_files().contains(&object) {
+            return Ok(FileState::Unreadable);
+        }
         if let Some(state) = self.live(ino).and_then(|l| live_state(&l)) {
             return Ok(state);
         }
@@ -200,6 +204,9 @@ impl Shared {
             let clean = damage.unwrap_or_else(|| self.file_state(ino).unwrap_or(FileState::Local));
             let sound = ino == super::api::ROOT_INO && damage.is_none();
             let clean_enough = sound || reaches(clean, level);
+            if !below.is_empty() && below.iter().all(|s| *s == FileState::Unreadable) {
+                return Ok(WaitOutcome::Lost { files: below.len() as u64 });
+            }
             let Some(least) = below.iter().min().copied() else {
                 if clean_enough {
                     return Ok(WaitOutcome::Reached);
@@ -226,7 +233,9 @@ impl Shared {
         let under_way = self.under_way();
         let mut unsafe_files = 0;
         let mut unsafe_list = Vec::new();
-        for (object, state) in under_way.iter().filter(|(_, s)| !s.is_safe()) {
+        let mut below: Vec<_> = under_way.iter().filter(|(_, s)| !s.is_safe()).collect();
+        below.sort_by_key(|(object, state)| (**state, **object));
+        for (object, state) in below {
             let Ok(Some(inode)) = self.view().inode(*object) else { continue };
             if inode.is_dir() {
                 continue;
@@ -247,6 +256,7 @@ impl Shared {
             bytes: totals.bytes,
             unsafe_files,
             unsafe_list,
+            disk_short: self.disk_short(),
             pending_operations,
             packs_uploading,
             packs_below_safe,

@@ -10,6 +10,8 @@ use std::fmt;
 /// How well a file is kept. The words are the same everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum FileState {
+    /// A part of it was damaged on this machine before any friend had it.
+    Unreadable,
     /// In this process's memory only.
     Written,
     /// In the journal, synced: survives a crash and a power cut of this machine.
@@ -43,6 +45,7 @@ impl fmt::Display for FileState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let homes = |m: &u8| if *m == 1 { "any 1 home".to_string() } else { format!("any {m} homes") };
         match self {
+            FileState::Unreadable => f.write_str("unreadable, a part of it was damaged"),
             FileState::Written => f.write_str("written"),
             FileState::Local => f.write_str("local"),
             FileState::Uploading { percent } => write!(f, "uploading {percent}%"),
@@ -73,9 +76,11 @@ pub struct DriveStatus {
     /// Files and bytes in the tree.
     pub files: u64,
     pub bytes: u64,
-    /// Files that are not safe, and the first of them (at most [`UNSAFE_LISTED`]).
+    /// Files that are not safe, and the worst of them (at most [`UNSAFE_LISTED`]).
     pub unsafe_files: u64,
     pub unsafe_list: Vec<UnsafeFile>,
+    /// Why what was written cannot be sealed: this machine's disk is short.
+    pub disk_short: Option<String>,
     /// Operations no friend has.
     pub pending_operations: u64,
     /// Packs on their way, below safe, and safe or full.

@@ -88,6 +88,8 @@ pub struct Uploads {
     needs: BTreeMap<u64, BTreeSet<ChunkId>>,
     total: BTreeMap<u64, usize>,
     needed_by: BTreeMap<ChunkId, BTreeSet<u64>>,
+    /// Needed, and damaged on this machine before friends had them.
+    lost: BTreeSet<ChunkId>,
     pub last_queued: Duration,
 }
 
@@ -104,8 +106,9 @@ impl Uploads {
                 if placed(id) {
                     continue;
                 }
-                self.queued.insert(*id, Queued::default());
-                self.queue.push_back(*id);
+                // One that was lost may have been written again.
+                self.lost.remove(id);
+                self.enqueue(*id);
             }
             missing.insert(*id);
             self.needed_by.entry(*id).or_default().insert(n);
@@ -114,6 +117,10 @@ impl Uploads {
             self.total.insert(n, missing.len());
             self.needs.insert(n, missing);
         }
+    }
+    fn enqueue(&mut self, id: ChunkId) {
+        self.queued.insert(id, Queued::default());
+        self.queue.push_back(id);
     }
     /// A file that a queued chunk is for (for the status).
     pub fn for_object(&mut self, n: u64, object: ObjectId) {
@@ -136,6 +143,7 @@ impl Uploads {
             users.remove(&n);
             if users.is_empty() {
                 self.needed_by.remove(&id);
+                self.lost.remove(&id);
                 if self.queued.remove(&id).is_some() {
                     free.push(id);
                 }
@@ -194,6 +202,7 @@ impl Uploads {
         let Some(state) = self.packs.get(pack) else { return };
         for (id, _) in &state.intent.chunks {
             self.in_pack.remove(id);
+            self.lost.remove(id);
             for n in self.needed_by.remove(id).unwrap_or_default() {
                 if let Some(left) = self.needs.get_mut(&n) {
                     left.remove(id);
@@ -204,10 +213,31 @@ impl Uploads {
             }
         }
     }
-    /// A chunk that cannot be had: nobody will ever upload it.
-    pub fn lost(&mut self, id: &ChunkId) -> Vec<u64> {
-        let users = self.needed_by.remove(id).unwrap_or_default();
+    /// A pack will never be published: its chunks that are still needed wait for another.
+    pub fn abandon(&mut self, pack: &PackId) {
+        let Some(state) = self.packs.remove(pack) else { return };
+        for (id, _) in state.intent.chunks {
+            if self.in_pack.get(&id) != Some(pack) {
+                continue;
+            }
+            self.in_pack.remove(&id);
+            if self.needed_by.contains_key(&id) && !self.queued.contains_key(&id) {
+                self.enqueue(id);
+            }
+        }
+    }
+    /// A chunk that cannot be had: nobody will upload it, unless it is written again.
+    pub fn lost(&mut self, id: &ChunkId) {
         self.queued.remove(id);
-        users.into_iter().collect()
+        if self.needed_by.contains_key(id) {
+            self.lost.insert(*id);
+        }
+    }
+    pub fn any_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+    /// Whether an operation needs a chunk that is lost.
+    pub fn needs_lost(&self, n: u64) -> bool {
+        self.needs.get(&n).is_some_and(|chunks| !chunks.is_disjoint(&self.lost))
     }
 }

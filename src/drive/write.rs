@@ -6,6 +6,7 @@ use super::live::Live;
 use super::records::{self, Base, Commit, DataHead, SealedPart};
 use super::shared::{SealJob, Shared};
 use crate::content::{CHUNK_LEN, ChunkRef, seal_chunk_into};
+use crate::store::StoreError;
 use crate::tree::TimeNs;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -200,7 +201,14 @@ impl Shared {
     pub async fn keep_own(&self, chunk: &ChunkRef, sealed: Bytes) -> Result<()> {
         let meta = records::encode(chunk);
         self.own_changed.store(true, Ordering::Relaxed);
-        self.own.append(&chunk.id, &meta, sealed).await.map(|_| ()).map_err(|e| self.fail(&e))
+        let mut kept = self.own.append(&chunk.id, &meta, sealed.clone()).await;
+        if let Err(StoreError::Full(_)) = kept
+            && self.cache.make_room(sealed.len() as u64).await.is_ok()
+        {
+            // What was fetched goes before what was written is refused.
+            kept = self.own.append(&chunk.id, &meta, sealed).await;
+        }
+        kept.map(|_| ()).map_err(|e| self.fail(&e))
     }
 
     /// Put everything that a file is now into the journal (not necessarily synced). `whole`:

@@ -18,6 +18,9 @@ pub trait DriveAccess: Send + Sync + 'static {
     fn unseal(&self, pack: &PackId, place: &SharePlace, offset: u64, bytes: &mut [u8]) -> Result<(), String>;
     /// Genesis and admin-log records so far, in order.
     fn admin(&self) -> Vec<Signed>;
+    /// A read found that a share is not what its holder promised to keep: by its own signed
+    /// word, or it gave wrong bytes.
+    fn share_lost(&self, pack: &PackId, place: &SharePlace);
     /// Shares that this person's account leases at friends.
     fn leased(&self) -> Vec<super::LeasedShare>;
     /// Highest entry held here of every log (its bytes are given by [`DriveAccess::entries`]).

@@ -10,13 +10,16 @@ use std::time::Duration;
 const AUDIT_TIME: Duration = Duration::from_secs(20);
 /// Bytes asked for: one leaf of the proof.
 const AUDIT_LEN: u64 = 1024;
+/// The least rate at which a friend is expected to give a whole share.
+const WHOLE_RATE: u64 = 64 << 10;
 /// One audit in so many reads the whole share.
 const WHOLE_ONE_IN: u64 = 64;
 
 impl Grid {
-    /// Ask the holder of one share of a pack for a random range of it, with proof. An audit is a
+    /// Ask the holder of one share of a pack for a random range of it, with proof, or for the
+    /// `whole` share: after a range of it was found damaged another says nothing. An audit is a
     /// read like any other.
-    pub async fn audit(&self, drive: DriveId, record: &CatalogueRecord, place: usize) -> Audit {
+    pub async fn audit(&self, drive: DriveId, record: &CatalogueRecord, place: usize, whole: bool) -> Audit {
         let holder = record.shares[place].holder;
         if self.own(&holder).is_none() {
             if self.roster.is_removed(&holder) {
@@ -31,13 +34,15 @@ impl Grid {
         let len = layout.share_len();
         let chance = u64::from_le_bytes(self.world.random::<8>());
         let range = match chance % WHOLE_ONE_IN {
+            _ if whole => 0..len,
             0 => 0..len,
             _ => {
                 let start = (chance / WHOLE_ONE_IN) % len.div_ceil(AUDIT_LEN) * AUDIT_LEN;
                 start..(start + AUDIT_LEN).min(len)
             }
         };
-        match self.get_ranges(drive, record, place, len, &vec![range], AUDIT_TIME).await {
+        let time = AUDIT_TIME + Duration::from_secs((range.end - range.start) / WHOLE_RATE);
+        match self.get_ranges(drive, record, place, len, &vec![range], time).await {
             Ok(_) => {
                 self.note(&holder, |h| h.audits_ok += 1);
                 Audit::Kept

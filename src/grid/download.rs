@@ -188,6 +188,10 @@ impl Fetch {
             }
             Err(error) => {
                 if matches!(error, GetError::Lost(_)) {
+                    let place = &self.record.shares[got.place];
+                    if let Some(access) = self.grid.access(&self.drive) {
+                        access.share_lost(&self.record.pack, place);
+                    }
                     self.grid.suspect(self.drive, self.record.pack);
                 }
                 let (why, again) = match error {

@@ -119,6 +119,47 @@ async fn a_lost_share_goes_to_a_friend_who_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_read_found_damaged_is_lost_until_the_whole_share_is_sound() {
+    let (grid, founding, a, _) = stored(7).await;
+    drop(a);
+    let b = onlooker(&founding, &grid).await;
+    // Damage that a small piece of a share does not show.
+    (*grid.tells.lock(), *grid.lenient.lock()) = (true, true);
+    (0..4).for_each(|i| grid.damage(i));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(state(&b, "middle"), FileState::Full { margin: 3 }, "nobody has met it yet");
+    assert!(matches!(b.read("middle").await, Err(Error::Unreadable(_))));
+    assert_eq!(state(&b, "middle"), FileState::AtRisk { margin: 0 });
+    assert_eq!(b.drive.state_of_all(), FileState::AtRisk { margin: 0 });
+    let waited = b.drive.wait(ROOT_INO, Level::Safe, Duration::from_secs(1)).await;
+    assert!(matches!(waited, Ok(WaitOutcome::NotYet { least: FileState::AtRisk { .. }, .. })), "{waited:?}");
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(state(&b, "middle"), FileState::AtRisk { margin: 0 }, "other pieces say nothing");
+    let b = b.restart().await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(state(&b, "middle"), FileState::AtRisk { margin: 0 }, "nor after a restart");
+    (0..4).for_each(|i| grid.damage(i));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(state(&b, "middle"), FileState::Full { margin: 3 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_read_found_damaged_is_made_again_at_once() {
+    let (grid, _, a, _) = stored(8).await;
+    a.drive.drop_caches().await;
+    (*grid.tells.lock(), *grid.lenient.lock()) = (true, true);
+    (0..3).for_each(|i| grid.damage(i));
+    let before = *grid.uploaded.lock();
+    a.read("middle").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(*grid.uploaded.lock() > before);
+    a.full().await;
+    (3..5).for_each(|i| grid.set_up(i, false));
+    a.drive.drop_caches().await;
+    a.read("middle").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_away_has_lost_nothing() {
     let (grid, _, a, _) = stored(4).await;
     for holder in 0..5 {

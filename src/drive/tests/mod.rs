@@ -5,6 +5,7 @@ mod faults;
 mod mem_grid;
 mod model;
 mod review;
+mod rot;
 mod slice;
 mod speed;
 

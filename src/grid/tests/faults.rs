@@ -1,6 +1,6 @@
 use super::village::*;
 use crate::content::Coding;
-use crate::grid::{Level, PackRange, UploadEvent};
+use crate::grid::{Audit, Level, PackRange, UploadEvent};
 use std::time::Duration;
 
 const CODING: Coding = Coding { k: 2, n: 5 };
@@ -91,6 +91,31 @@ async fn damaged_and_deleted_shares_are_read_around() {
     let all = [PackRange { offset: 0, len: 400_000 }];
     let got = v.grid.fetch(&v.drive.id(), &record, &all, DEADLINE).await.unwrap();
     assert_eq!(got[0][..], pack.encoder.bytes()[..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_share_a_read_found_damaged_is_said_at_once_and_the_whole_of_it_asked_for() {
+    let v = Village::new(5, 1 << 30).await;
+    let pack = v.pack(2, 400_000);
+    let (placed, _) = finished(&v.upload(&pack, CODING, Vec::new()).await);
+    let bad = placed.iter().position(|p| p.number == 0).unwrap();
+    let disk = v.disk(v.index(&placed[bad].holder));
+    let path = disk.paths().into_iter().find(|p| p.to_string_lossy().contains("/shares/")).unwrap();
+    let flip = || assert!(disk.damage(&path, |bytes| bytes[512 + 1000] ^= 1));
+    flip();
+    let record = pack.record(placed.clone());
+    let range = [PackRange { offset: 0, len: 4000 }];
+    v.grid.fetch(&v.drive.id(), &record, &range, DEADLINE).await.unwrap();
+    assert_eq!(*v.access.lost.lock(), [placed[bad].clone()]);
+    let audit = async |whole| v.grid.audit(v.drive.id(), &record, bad, whole).await;
+    let mut passed = 0;
+    for _ in 0..20 {
+        passed += usize::from(audit(false).await == Audit::Kept);
+        assert!(matches!(audit(true).await, Audit::Lost(_)));
+    }
+    assert!(passed > 0, "pieces of it are sound");
+    flip();
+    assert_eq!(audit(true).await, Audit::Kept);
 }
 
 #[tokio::test(start_paused = true)]

@@ -159,7 +159,7 @@ async fn an_audit_tells_what_is_kept_lost_and_not_known() {
     let v = Village::new(5, 1 << 30).await;
     let (pack, placed) = stored(&v).await;
     let record = pack.record(placed.clone());
-    let audit = async |place: usize| v.grid.audit(v.drive.id(), &record, place).await;
+    let audit = async |place: usize| v.grid.audit(v.drive.id(), &record, place, false).await;
     let friend = |place: usize| v.index(&placed[place].holder);
     for place in 0..5 {
         assert_eq!(audit(place).await, Audit::Kept);
@@ -181,7 +181,7 @@ async fn an_audit_tells_what_is_kept_lost_and_not_known() {
     let mut strange = placed.clone();
     strange[0].holder = crate::keys::NodeId([200; 32]);
     let strange = pack.record(strange);
-    assert_eq!(v.grid.audit(v.drive.id(), &strange, 0).await, Audit::NoAnswer);
+    assert_eq!(v.grid.audit(v.drive.id(), &strange, 0, false).await, Audit::NoAnswer);
     v.remove(friend(4)).await;
     assert!(matches!(audit(4).await, Audit::Lost(_)));
 }

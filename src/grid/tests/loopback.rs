@@ -175,6 +175,7 @@ async fn friends(n: u8) -> (Node, Vec<Node>, Arc<Grid>, Arc<Pack>) {
         entries: Mutex::default(),
         admin: Mutex::default(),
         leased: Mutex::default(),
+        lost: Mutex::default(),
     });
     let endpoint = Arc::new(you.endpoint.clone());
     let grid = Grid::with(&you.world, you.roster.clone(), endpoint, None, check_entry);

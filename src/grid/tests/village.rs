@@ -155,6 +155,8 @@ pub struct Access {
     /// The admin log, when it is longer than the drive's own.
     pub admin: Mutex<Vec<Signed>>,
     pub leased: Mutex<Vec<LeasedShare>>,
+    /// What reads found lost.
+    pub lost: Mutex<Vec<SharePlace>>,
 }
 
 impl Access {
@@ -186,6 +188,9 @@ impl DriveAccess for Access {
     fn admin(&self) -> Vec<Signed> {
         let later = self.admin.lock();
         if later.is_empty() { self.drive.log.records(0).to_vec() } else { later.clone() }
+    }
+    fn share_lost(&self, _pack: &PackId, place: &SharePlace) {
+        self.lost.lock().push(place.clone());
     }
     fn leased(&self) -> Vec<LeasedShare> {
         self.leased.lock().clone()
@@ -288,6 +293,7 @@ impl Village {
             entries: Mutex::default(),
             admin: Mutex::default(),
             leased: Mutex::default(),
+            lost: Mutex::default(),
         });
         grid.open_drive(access.clone());
         Village { net, grid, drive, access, nodes }

@@ -54,6 +54,13 @@ pub(super) struct Segment {
     punched: u64,
 }
 
+#[cfg(test)]
+impl Segment {
+    pub(super) fn bytes(&self) -> u64 {
+        self.len - self.punched
+    }
+}
+
 /// All of it, under one short lock.
 pub(super) struct Book {
     options: SegmentsOptions,
@@ -62,6 +69,8 @@ pub(super) struct Book {
     current: Option<u64>,
     next: u64,
     pins: BTreeMap<ChunkId, u32>,
+    /// Bytes of files, and of live records.
+    files: u64,
     live: u64,
     evictable: u64,
     /// What may be evicted, in order: who was used meanwhile, or is pinned, goes to the end
@@ -91,6 +100,7 @@ impl Book {
             current: None,
             next: 1,
             pins: BTreeMap::new(),
+            files: 0,
             live: 0,
             evictable: 0,
             queue: BTreeMap::new(),
@@ -105,6 +115,7 @@ impl Book {
     pub(super) fn found(&mut self, segment: u64, len: u64, records: Vec<(ChunkId, u64, Prefix)>) {
         self.next = self.next.max(segment + 1);
         let file = Segment { len: len.next_multiple_of(ALIGN), named: true, ..Segment::default() };
+        self.files += file.len;
         self.segments.insert(segment, file);
         let keep = self.options.purpose == SegmentsUse::Own;
         for (id, offset, prefix) in records {
@@ -138,6 +149,7 @@ impl Book {
         {
             let offset = s.len;
             s.len += span;
+            self.files += span;
             s.inflight += 1;
             return Room { segment: number, offset, dead: None };
         }
@@ -145,6 +157,7 @@ impl Book {
         let number = self.next;
         self.next += 1;
         self.current = Some(number);
+        self.files += span;
         self.segments.insert(number, Segment { len: span, inflight: 1, ..Segment::default() });
         Room { segment: number, offset: 0, dead: filled.filter(|n| self.bury(*n)) }
     }
@@ -198,8 +211,8 @@ impl Book {
     pub(super) fn bury(&mut self, number: u64) -> bool {
         let dead = self.current != Some(number)
             && self.segments.get(&number).is_some_and(|s| s.records.is_empty() && s.inflight == 0);
-        if dead {
-            self.segments.remove(&number);
+        if dead && let Some(s) = self.segments.remove(&number) {
+            self.files -= s.len - s.punched;
         }
         dead
     }
@@ -207,6 +220,7 @@ impl Book {
     pub(super) fn punched(&mut self, segment: u64, bytes: u64) {
         if let Some(s) = self.segments.get_mut(&segment) {
             s.punched += bytes;
+            self.files -= bytes;
         }
     }
 
@@ -232,8 +246,7 @@ impl Book {
 
     /// Bytes of files, bytes of live records.
     pub(super) fn used(&self) -> (u64, u64) {
-        let files = self.segments.values().map(|s| s.len.saturating_sub(s.punched)).sum();
-        (files, self.live)
+        (self.files, self.live)
     }
 
     /// All chunks by place.
@@ -243,15 +256,17 @@ impl Book {
         all
     }
 
-    /// The chunk to evict, while there is too much.
-    pub(super) fn victim(&mut self) -> Option<ChunkId> {
-        let files = self.used().0;
+    /// Whether there is more than may stay.
+    pub(super) fn over(&self) -> bool {
         let cache = self.options.purpose == SegmentsUse::Cache;
-        let over = self.evictable > self.options.capacity
-            || (cache && files > self.options.capacity + self.options.segment_len);
+        self.evictable > self.options.capacity
+            || (cache && self.files > self.options.capacity + self.options.segment_len)
+    }
+
+    /// The chunk whose turn it is to be evicted.
+    pub(super) fn victim(&mut self) -> Option<ChunkId> {
         // Twice round finds one that is not pinned, if there is one.
-        let tries = if over { self.queue.len() * 2 } else { 0 };
-        for _ in 0..tries {
+        for _ in 0..self.queue.len() * 2 {
             let (_, id) = self.queue.pop_first()?;
             let spared = self.map.get(&id).is_some_and(|loc| loc.touched) || self.pins.contains_key(&id);
             let turn = self.enqueue(id);

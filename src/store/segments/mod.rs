@@ -211,12 +211,17 @@ impl Segments {
     /// may be there again.
     pub async fn free(&self, id: &ChunkId) -> Result<(), StoreError> {
         let id = *id;
-        self.blocking(move |inner| inner.free(&id)).await
+        self.blocking(move |inner| inner.free(&id).map(|_| ())).await
     }
     /// Own chunk: it is safe elsewhere, and may be evicted from now on (until the next
     /// opening, when it must be released again).
     pub fn release(&self, id: &ChunkId) {
         self.inner.book.lock().release(id);
+    }
+    /// On a disk that is short, evict until it has room for so many bytes besides what is left
+    /// free; false when it has not.
+    pub async fn make_room(&self, bytes: u64) -> Result<bool, StoreError> {
+        self.blocking(move |inner| inner.make_room(bytes)).await
     }
     /// Keep a chunk from eviction, here already or not; pins count.
     pub fn pin(&self, id: &ChunkId) {

@@ -296,3 +296,30 @@ fn an_append_leaves_room_for_what_must_be_written_even_on_a_full_disk() {
         put(&segments, 2).await.unwrap();
     });
 }
+
+#[test]
+fn on_a_disk_that_is_short_what_is_safe_elsewhere_goes_before_an_append_is_refused() {
+    run(async {
+        let disk = SimDisk::new();
+        disk.set_capacity(1 << 20);
+        let kept = SegmentsOptions { free_kept: 200 << 10, ..options(SegmentsUse::Own) };
+        let segments = Segments::open(&world(disk.clone(), 1), Path::new(DIR), &key(), kept).await.unwrap();
+        let (mut n, mut all) = (2, Vec::new());
+        while put(&segments, n).await.is_ok() {
+            all.push(n);
+            n += 4;
+        }
+        // One must stay; the others are safe elsewhere, and far below the capacity.
+        for released in &all[1..] {
+            segments.release(&chunk(*released).0);
+        }
+        for more in 0..50 {
+            let n = n + 4 * more;
+            put(&segments, n).await.unwrap_or_else(|e| panic!("append {more}: {e}"));
+            segments.release(&chunk(n).0);
+            let files: u64 = segments.inner.book.lock().segments.values().map(|s| s.bytes()).sum();
+            assert_eq!(segments.used().0, files);
+        }
+        assert!(there(&segments, all[0]).await, "what is not safe elsewhere stays");
+    });
+}

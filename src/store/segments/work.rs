@@ -55,8 +55,7 @@ impl Inner {
                 return Ok(here.place());
             }
         }
-        let free = self.files.disk.space(&self.files.dir).map_or(u64::MAX, |s| s.free);
-        if free < self.options.free_kept.saturating_add(bytes.len() as u64) {
+        if !self.make_room(bytes.len() as u64)? {
             return Err(StoreError::Full(self.files.dir.clone()));
         }
         let sums = record::sums(bytes);
@@ -216,16 +215,17 @@ impl Inner {
         alive.then(|| Loc::new(place.segment, place.offset, prefix, true))
     }
 
-    pub(super) fn free(&self, id: &ChunkId) -> Result<(), StoreError> {
+    /// Frees a chunk; whether a whole file went with it.
+    pub(super) fn free(&self, id: &ChunkId) -> Result<bool, StoreError> {
         let (loc, gone) = {
             let mut book = self.book.lock();
-            let Some(loc) = book.remove(id) else { return Ok(()) };
+            let Some(loc) = book.remove(id) else { return Ok(false) };
             (loc, book.bury(loc.segment))
         };
         if gone {
             return match self.files.remove(loc.segment) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.io(loc.segment, "remove", e)),
-                _ => Ok(()),
+                _ => Ok(true),
             };
         }
         let body = loc.offset + loc.prefix().body_at();
@@ -239,13 +239,38 @@ impl Inner {
         };
         let punched = work().map_err(|e| self.io(loc.segment, "free", e))?;
         self.book.lock().punched(loc.segment, punched);
-        Ok(())
+        Ok(false)
     }
 
     pub(super) fn evict(&self) -> Result<(), StoreError> {
         loop {
-            let Some(id) = self.book.lock().victim() else { return Ok(()) };
+            let victim = {
+                let mut book = self.book.lock();
+                if book.over() { book.victim() } else { None }
+            };
+            let Some(id) = victim else { return Ok(()) };
             self.free(&id)?;
         }
+    }
+
+    /// Whether the disk has room for so many bytes besides what is left free.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        // A disk that does not say is believed to have room, until it refuses.
+        let free = self.files.disk.space(&self.files.dir).map_or(u64::MAX, |s| s.free);
+        free >= self.options.free_kept.saturating_add(bytes)
+    }
+
+    /// Evicts, whatever the capacity is, until the disk has room for so many bytes; false when
+    /// nothing is left to evict.
+    pub(super) fn make_room(&self, bytes: u64) -> Result<bool, StoreError> {
+        while !self.has_room(bytes) {
+            let Some(id) = self.book.lock().victim() else { return Ok(false) };
+            if self.free(&id)? {
+                // Only when its name is gone for good is its room there again everywhere.
+                let dir = &self.files.dir;
+                self.files.disk.sync_dir(dir).map_err(|e| StoreError::io(dir, "sync", e))?;
+            }
+        }
+        Ok(true)
     }
 }
