@@ -179,6 +179,11 @@ impl Node {
         self.roster.name_of(node)
     }
 
+    /// What a person should know of this machine's disk.
+    pub fn problems(&self) -> Vec<String> {
+        self.keyring.problem().into_iter().chain(self.roster.problems()).collect()
+    }
+
     /// All friends, by name.
     pub fn friends(&self) -> Vec<FriendStatus> {
         let now = self.world.now_ms();

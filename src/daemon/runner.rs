@@ -149,6 +149,7 @@ impl Runner {
             received_bytes: traffic.1,
             friends: node.friends(),
             drives: self.drive_reports(),
+            problems: node.problems(),
         }
     }
 
