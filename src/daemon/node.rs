@@ -113,6 +113,7 @@ impl Node {
         node.know_friends();
         node.tasks.lock().spawn(grid::gossip(node.roster.clone(), node.endpoint.clone()));
         node.open_known_drives().await;
+        node.tasks.lock().spawn(super::reopen::retry(Arc::downgrade(&node)));
         Ok(node)
     }
 
@@ -127,12 +128,13 @@ impl Node {
     /// Stop in order: drives first, so that what they journal is whole, the network last. No
     /// task is left and the port is free when this returns.
     pub async fn close(&self) {
+        // Before the drives: one of these tasks opens drives.
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
         let open: Vec<NodeDrive> = std::mem::take(&mut *self.open.lock()).into_values().collect();
         for d in open {
             d.drive.close().await;
         }
-        let mut tasks = std::mem::take(&mut *self.tasks.lock());
-        tasks.shutdown().await;
         self.endpoint.close().await;
         self.grid.close().await;
         self.holder.close().await;
