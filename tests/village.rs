@@ -55,5 +55,7 @@ mod family;
 mod ledger;
 #[path = "village/net.rs"]
 mod net;
+#[path = "village/reopen.rs"]
+mod reopen;
 #[path = "village/tickets.rs"]
 mod tickets;

@@ -30,6 +30,7 @@ fn people(r: &Report) {
             n => format!("{n} friends"),
         }
     );
+    r.problems.iter().for_each(|p| out!("! {}", say::escaped(p)));
     r.friends.iter().for_each(|f| out!("{}", friend::line(f)));
     for d in &r.drives {
         let at = d.mounted.as_ref().map_or("not mounted".into(), |p| format!("at {}", p.display()));

@@ -267,6 +267,9 @@ pub struct Report {
     pub received_bytes: u64,
     pub friends: Vec<FriendStatus>,
     pub drives: Vec<DriveReport>,
+    /// What a person should know of this machine, in words.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// `kith status PATH`.

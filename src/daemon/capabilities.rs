@@ -1,11 +1,9 @@
 //! Capabilities: showing one of a drive here, and opening a drive by one.
 
 use super::api::{Line, Outcome, Trouble};
-use super::drives::{ASK, power_of};
+use super::drives::power_of;
 use super::node::Node;
-use crate::keys::{self, AdminLog, Capability, DriveKeys, DriveSecrets, Power, Seed};
-use crate::net::Priority;
-use crate::wire::{Request, Response};
+use crate::keys::{self, AdminHead, AdminLog, Capability, DriveKeys, DriveSecrets, NodeId, Power, Seed};
 use std::sync::Arc;
 
 impl Node {
@@ -44,7 +42,9 @@ impl Node {
                 "mount it: kith mount --drive NAME",
             ));
         }
-        let log = self.fetch_admin_log(&capability).await?;
+        let drive_keys = DriveKeys::new(id, capability.epoch(), capability.key().clone());
+        let friends: Vec<NodeId> = self.roster.members().iter().map(|m| m.node).collect();
+        let log = self.fetch_admin_log(&drive_keys, &capability.head(), &friends).await?;
         let bad = |e: String| Trouble::new("the capability cannot be used", e, "ask for a new one");
         let unlocked =
             log.unlock(capability.epoch(), capability.key().clone()).map_err(|e| bad(e.to_string()))?;
@@ -74,27 +74,25 @@ impl Node {
         Ok(Line::Joined { friend: String::new(), drives, nameless })
     }
 
-    async fn fetch_admin_log(&self, capability: &Capability) -> Outcome<AdminLog> {
-        let id = capability.drive();
-        let drive_keys = DriveKeys::new(id, capability.epoch(), capability.key().clone());
-        let mut said = Vec::new();
-        for member in self.roster.members() {
-            let token = match drive_keys.read_token(capability.epoch(), &member.node) {
-                Ok(token) => token,
-                Err(e) => return Err(Trouble::new("the capability cannot be used", e, "ask for a new one")),
-            };
-            let request = Request::LogFetch { drive: id, token, vector: Vec::new(), admin_len: 0 };
-            let answer = self.endpoint.peer(member.node).request(&request, Priority::Log, ASK).await;
-            let found = match answer {
-                Ok(Response::LogEntries { admin, .. }) => AdminLog::load(&id, &admin)
-                    .and_then(|log| log.require(&capability.head()).map(|()| log))
-                    .map_err(|e| e.to_string()),
-                Ok(_) => Err("does not hold it".to_string()),
-                Err(e) => Err(e.to_string()),
-            };
+    /// The admin log of a drive, not older than `head`, from the first of these nodes that has it.
+    pub(super) async fn fetch_admin_log(
+        &self,
+        keys: &DriveKeys,
+        head: &AdminHead,
+        nodes: &[NodeId],
+    ) -> Outcome<AdminLog> {
+        let (id, mut said) = (keys.drive(), Vec::new());
+        for node in nodes {
+            let token = keys.read_token(keys.epoch(), node).map_err(|e| {
+                Trouble::new("the drive's keys cannot be used", e, "ask for a new capability")
+            })?;
+            let found = self.grid.admin_of(*node, id, token).await.and_then(|admin| {
+                let log = AdminLog::load(&id, &admin).map_err(|e| e.to_string())?;
+                log.require(head).map(|()| log).map_err(|e| e.to_string())
+            });
             match found {
                 Ok(log) => return Ok(log),
-                Err(why) => said.push(format!("{}: {why}", member.label)),
+                Err(why) => said.push(format!("{}: {why}", self.roster.name_of(node))),
             }
         }
         Err(Trouble::new(

@@ -3,11 +3,11 @@
 use super::api::{Line, Outcome, Trouble};
 use super::node::{Node, NodeDrive, Unopened};
 use super::setup::check_label;
-use crate::drive::{Drive, DriveOptions, DriveSetup, RealGrid};
+use crate::drive::{Drive, DriveOptions, DriveSetup, OpenError, RealGrid};
 use crate::grid::Invitation;
 use crate::keys::{
     self, AdminLog, Capability, Certificate, DriveId, DriveKeys, DriveSecrets, Enrolment, EnrolmentSecret,
-    ExchangeKey, Parameters, Power, ReadKey, Seed, Signed, SigningKey, WriterKey, WriterSecrets,
+    ExchangeKey, NodeId, Parameters, Power, ReadKey, Seed, Signed, SigningKey, WriterKey, WriterSecrets,
 };
 use crate::wire::{Enrol, Invited, JoinedDrive, LABEL_MAX, Ticket};
 use crate::world::Places;
@@ -18,8 +18,6 @@ use std::time::Duration;
 const RETENTION_DAYS: u32 = 30;
 const RELEASE_DELAY_DAYS: u16 = 7;
 const PARK_AFTER_DAYS: u16 = 90;
-/// How long one friend may take to say what it knows of a drive.
-pub(super) const ASK: Duration = Duration::from_secs(10);
 
 /// The power that a role's name gives.
 pub(super) fn power_of(role: &str) -> Outcome<Power> {
@@ -57,11 +55,16 @@ impl Node {
             if secrets.power < Power::Read {
                 self.keep_nameless(id, &secrets);
             } else if let Err(t) = self.open_drive(id, secrets.clone(), Vec::new()).await {
-                tracing::error!("drive '{}' does not open: {t}", secrets.label);
-                let unopened = Unopened { name: secrets.label, power: secrets.power, why: t };
-                self.unopened.lock().insert(id, unopened);
+                self.keep_shut(id, &secrets, t);
             }
         }
+    }
+
+    /// Know a drive that did not open, to be tried again.
+    pub(super) fn keep_shut(&self, id: DriveId, secrets: &DriveSecrets, why: Trouble) {
+        tracing::error!("drive '{}' does not open: {why}", secrets.label);
+        let unopened = Unopened { name: secrets.label.clone(), power: secrets.power, why };
+        self.unopened.lock().insert(id, unopened);
     }
 
     /// Know a drive that this node has no power to read.
@@ -87,7 +90,8 @@ impl Node {
             self.keep_nameless(id, &secrets);
             return Ok(false);
         }
-        self.open_drive(id, secrets, admin).await.map(|_| true)
+        let opened = self.open_drive(id, secrets.clone(), admin).await;
+        opened.map(|_| true).inspect_err(|t| self.keep_shut(id, &secrets, t.clone()))
     }
 
     pub(super) async fn open_drive(
@@ -96,8 +100,20 @@ impl Node {
         secrets: DriveSecrets,
         admin: Vec<Signed>,
     ) -> Outcome<NodeDrive> {
+        // Nothing waits for friends here.
+        self.open_from(id, secrets, admin, &[self.id()]).await
+    }
+
+    /// Open a drive; an admin log that cannot be read here comes from one of `sources`.
+    pub(super) async fn open_from(
+        &self,
+        id: DriveId,
+        secrets: DriveSecrets,
+        admin: Vec<Signed>,
+        sources: &[NodeId],
+    ) -> Outcome<NodeDrive> {
         let what = || format!("drive '{}' does not open", secrets.label);
-        let setup = DriveSetup {
+        let mut setup = DriveSetup {
             world: self.world.clone(),
             places: self.drive_places(&id),
             keys: DriveKeys::new(id, secrets.epoch, secrets.level_key()),
@@ -109,11 +125,21 @@ impl Node {
             grid: Arc::new(RealGrid(self.grid.clone())),
             options: DriveOptions::default(),
         };
-        let drive = Drive::open(setup)
-            .await
-            .map_err(|e| Trouble::new(what(), e, "see the log; nothing was thrown away"))?;
+        let mut opened = Drive::open(setup.clone()).await;
+        if let Err(OpenError::AdminLost(why)) = &opened {
+            tracing::warn!("drive '{}': its admin log is fetched again: {why}", secrets.label);
+            match self.fetch_admin_log(&setup.keys, &secrets.head, sources).await {
+                Ok(log) => {
+                    setup.admin = log.records(0).to_vec();
+                    opened = Drive::open(setup).await;
+                }
+                Err(t) => tracing::warn!("drive '{}': no admin log: {t}", secrets.label),
+            }
+        }
+        let drive = opened.map_err(|e| Trouble::new(what(), e, "see the log; nothing was thrown away"))?;
         let opened = NodeDrive { name: secrets.label.clone(), power: secrets.power, drive };
         self.open.lock().insert(id, opened.clone());
+        self.unopened.lock().remove(&id);
         self.know_guests();
         Ok(opened)
     }
@@ -181,7 +207,8 @@ impl Node {
         };
         let id = log.drive();
         self.keyring.change(|k| k.drives.insert(id, secrets.clone())).await?;
-        self.open_drive(id, secrets, log.records(0).to_vec()).await
+        let opened = self.open_drive(id, secrets.clone(), log.records(0).to_vec()).await;
+        opened.inspect_err(|t| self.keep_shut(id, &secrets, t.clone()))
     }
 
     fn one_time_key(&self) -> ExchangeKey {

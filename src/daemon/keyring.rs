@@ -3,7 +3,7 @@
 use super::api::{Outcome, Trouble};
 use super::home::Home;
 use crate::keys::{Argon2Cost, FileKey, Keystore, KeystoreError, Lock, Unlock};
-use crate::store::SealedFile;
+use crate::store::{Damage, SealedFile, StoreError};
 use crate::world::{Open, World};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub struct Keyring {
     file: SealedFile,
     opener: Opener,
     inside: Mutex<Keystore>,
+    /// A copy of the keystore that was found damaged at this start.
+    mended: Option<Damage>,
     /// One writer at a time, so that the newest state is the one on disk.
     saving: tokio::sync::Mutex<()>,
 }
@@ -43,6 +45,27 @@ fn trouble(dir: &Path, e: impl ToString) -> Trouble {
         e,
         "check the directory's owner and room; restore it from a backup if it is damaged",
     )
+}
+
+/// The keystore falls back to no older generation: a drive would vanish with its keys, and the
+/// next change would overwrite them.
+fn keystore_file(world: &World, home: &Home) -> SealedFile {
+    SealedFile::twice(world, &home.state, KEYSTORE, None)
+}
+
+fn unread(dir: &Path, e: StoreError) -> Trouble {
+    match e {
+        StoreError::Damaged(damage) => Trouble::new(
+            format!("the keys in {} cannot be used", dir.display()),
+            damage,
+            format!(
+                "nothing was changed: copy {KEYSTORE}.0 and {KEYSTORE}.1 away, then put both back from a \
+                 backup; where one of them is whole, moving the damaged one away goes on with it, \
+                 without keys that came later"
+            ),
+        ),
+        e => trouble(dir, e),
+    }
 }
 
 fn refused(e: KeystoreError) -> Trouble {
@@ -63,7 +86,7 @@ fn key_path(home: &Home) -> PathBuf {
 
 fn read_file_key(world: &World, home: &Home) -> Outcome<FileKey> {
     let read = || -> std::io::Result<[u8; 32]> {
-        let file = world.disk.open(&key_path(home), Open::Existing)?;
+        let file = world.disk.open(&key_path(home), Open::Read)?;
         let mut bytes = [0; 32];
         match file.read_at(&mut bytes, 0)? {
             32 => Ok(bytes),
@@ -87,8 +110,8 @@ fn make_file_key(world: &World, home: &Home) -> Outcome<FileKey> {
 
 /// Whether a node has a keystore already.
 pub async fn exists(world: &World, home: &Home) -> Outcome<bool> {
-    let file = SealedFile::new(world, &home.state, KEYSTORE, None);
-    Ok(file.load().await.map_err(|e| trouble(&home.state, e))?.is_some())
+    let file = keystore_file(world, home);
+    Ok(file.load().await.map_err(|e| unread(&home.state, e))?.is_some())
 }
 
 impl Keyring {
@@ -103,14 +126,17 @@ impl Keyring {
             Some(words) => Opener::Passphrase(Zeroizing::new(words.to_string())),
             None => Opener::File(make_file_key(world, home)?),
         };
-        let ring = Keyring::with(world, home, opener, store);
+        let ring = Keyring::with(world, keystore_file(world, home), opener, store);
         ring.save().await?;
         Ok(ring)
     }
 
     /// Open the keys of this node.
     pub async fn open(world: &World, home: &Home, passphrase: Option<&str>) -> Outcome<Keyring> {
-        let bytes = load(world, home).await?;
+        let file = keystore_file(world, home);
+        let stored = file.load_and_mend().await.map_err(|e| unread(&home.state, e))?;
+        let stored = stored.ok_or_else(|| trouble(&home.state, "there is no keystore"))?;
+        let bytes = stored.bytes;
         let opener = match (Keystore::lock(&bytes).map_err(refused)?, passphrase) {
             (Lock::FileKey, None) => Opener::File(read_file_key(world, home)?),
             (Lock::FileKey, Some(_)) => return Err(refused(KeystoreError::NeedsFileKey)),
@@ -118,17 +144,33 @@ impl Keyring {
             (Lock::Passphrase(_), None) => return Err(refused(KeystoreError::NeedsPassphrase)),
         };
         let store = Keystore::open(&bytes, opener.unlock()).map_err(refused)?;
-        Ok(Keyring::with(world, home, opener, store))
+        let mut ring = Keyring::with(world, file, opener, store);
+        ring.mended = stored.damage;
+        Ok(ring)
     }
 
-    fn with(world: &World, home: &Home, opener: Opener, store: Keystore) -> Keyring {
+    fn with(world: &World, file: SealedFile, opener: Opener, store: Keystore) -> Keyring {
         Keyring {
             world: world.clone(),
-            file: SealedFile::new(world, &home.state, KEYSTORE, None),
+            file,
+            mended: None,
             opener,
             inside: Mutex::new(store),
             saving: tokio::sync::Mutex::new(()),
         }
+    }
+
+    /// What a person should know of the keystore's two copies.
+    pub fn problem(&self) -> Option<String> {
+        if let Some(damage) = self.file.damage() {
+            return Some(format!(
+                "one of two copies of the keys is damaged and could not be mended: {damage}"
+            ));
+        }
+        let mended = self.mended.as_ref()?;
+        Some(format!(
+            "one of two copies of the keys was damaged and is mended; the disk may be failing: {mended}"
+        ))
     }
 
     /// Look at the keys.
@@ -161,8 +203,7 @@ impl Keyring {
 }
 
 async fn load(world: &World, home: &Home) -> Outcome<Vec<u8>> {
-    let file = SealedFile::new(world, &home.state, KEYSTORE, None);
-    match file.load().await.map_err(|e| trouble(&home.state, e))? {
+    match keystore_file(world, home).load().await.map_err(|e| unread(&home.state, e))? {
         Some(stored) => Ok(stored.bytes),
         None => Err(trouble(&home.state, "there is no keystore")),
     }
@@ -172,3 +213,7 @@ async fn load(world: &World, home: &Home) -> Outcome<Vec<u8>> {
 pub async fn needs_passphrase(world: &World, home: &Home) -> Outcome<bool> {
     Ok(matches!(Keystore::lock(&load(world, home).await?).map_err(refused)?, Lock::Passphrase(_)))
 }
+
+#[cfg(test)]
+#[path = "keyring_tests.rs"]
+mod tests;

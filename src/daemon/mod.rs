@@ -12,6 +12,7 @@ mod keyring;
 mod mounts;
 pub mod node;
 pub mod notify;
+mod reopen;
 pub mod run;
 mod runner;
 mod service;

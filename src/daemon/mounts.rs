@@ -135,7 +135,7 @@ impl Mounts {
     async fn take_off(&self, dir: PathBuf, mut mounted: Mounted) -> Result<bool, (String, &'static str)> {
         // A probe of the watchdog holds the handle for as long as it waits for its answer.
         let end = tokio::time::Instant::now() + PROBE + UNMOUNT_WAIT;
-        let handle = loop {
+        let mut handle = loop {
             match Arc::try_unwrap(mounted.handle) {
                 Ok(handle) => break handle,
                 Err(shared) if tokio::time::Instant::now() < end => {
@@ -149,9 +149,18 @@ impl Mounts {
                 }
             }
         };
-        match tokio::task::spawn_blocking(move || handle.unmount(UNMOUNT_WAIT)).await {
-            Ok(Ok(clean)) => Ok(clean),
-            Ok(Err(e)) => Err((e.to_string(), "close the programs that use it")),
+        let tried = tokio::task::spawn_blocking(move || {
+            let done = handle.try_unmount(UNMOUNT_WAIT);
+            (handle, done)
+        });
+        match tried.await {
+            Ok((_, Ok(clean))) => Ok(clean),
+            Ok((handle, Err(e))) => {
+                // It is mounted still: known, watched, and taken off at the next try or the end.
+                let handle = Arc::new(handle);
+                self.inside.lock().insert(dir, Mounted { drive: mounted.drive, name: mounted.name, handle });
+                Err((e.to_string(), "close the programs that use it, then again: kith unmount DIR"))
+            }
             Err(e) => Err((e.to_string(), "see the log; then: fusermount3 -uz DIR")),
         }
     }

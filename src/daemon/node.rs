@@ -113,6 +113,7 @@ impl Node {
         node.know_friends();
         node.tasks.lock().spawn(grid::gossip(node.roster.clone(), node.endpoint.clone()));
         node.open_known_drives().await;
+        node.tasks.lock().spawn(super::reopen::retry(Arc::downgrade(&node)));
         Ok(node)
     }
 
@@ -127,12 +128,13 @@ impl Node {
     /// Stop in order: drives first, so that what they journal is whole, the network last. No
     /// task is left and the port is free when this returns.
     pub async fn close(&self) {
+        // Before the drives: one of these tasks opens drives.
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
         let open: Vec<NodeDrive> = std::mem::take(&mut *self.open.lock()).into_values().collect();
         for d in open {
             d.drive.close().await;
         }
-        let mut tasks = std::mem::take(&mut *self.tasks.lock());
-        tasks.shutdown().await;
         self.endpoint.close().await;
         self.grid.close().await;
         self.holder.close().await;
@@ -177,6 +179,11 @@ impl Node {
     /// What this node calls a node.
     pub fn name_of(&self, node: &NodeId) -> String {
         self.roster.name_of(node)
+    }
+
+    /// What a person should know of this machine's disk.
+    pub fn problems(&self) -> Vec<String> {
+        self.keyring.problem().into_iter().chain(self.roster.problems()).collect()
     }
 
     /// All friends, by name.

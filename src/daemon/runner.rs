@@ -83,6 +83,7 @@ impl Runner {
             Request::DriveShow { name, power } => node.capability(&name, &power).await,
             Request::DriveOpen { capability, name } => node.open_capability(&capability, name).await,
             Request::Mount { drive, dir, read_only, allow_other, nonempty, noatime, noexec } => {
+                node.reopen(drive.as_deref()).await;
                 let drive = node.find_drive(drive.as_deref())?;
                 let options = MountOptions {
                     read_only,
@@ -149,6 +150,7 @@ impl Runner {
             received_bytes: traffic.1,
             friends: node.friends(),
             drives: self.drive_reports(),
+            problems: node.problems(),
         }
     }
 
@@ -260,6 +262,7 @@ impl Runner {
         let targets = match path {
             Some(path) => vec![self.locate(&path)?],
             None => {
+                self.node.reopen(None).await;
                 if let Some(shut) = self.node.unopened.lock().values().find(|u| !u.nameless()) {
                     return Err(shut.why.clone());
                 }

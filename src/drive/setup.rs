@@ -87,6 +87,9 @@ pub enum OpenError {
     Disk { path: std::path::PathBuf, error: std::io::Error },
     #[error("the drive's admin log: {0}")]
     Admin(String),
+    /// This machine has none that can be read; everybody who holds the drive has it.
+    #[error("the drive's admin log cannot be read here: {0}")]
+    AdminLost(String),
     #[error("the drive's tree: {0}")]
     Tree(String),
 }

@@ -155,6 +155,13 @@ impl Shared {
     pub fn now(&self) -> TimeNs {
         self.world.clock.now_ns()
     }
+    /// State files that were damaged, and are not written anew yet.
+    pub fn damaged_files(&self) -> Vec<String> {
+        let files = [self.admin_file.damage(), self.lost_file.damage()];
+        let told = files.into_iter().flatten();
+        told.map(|d| format!("this machine's disk: an older copy is used: {d}")).collect()
+    }
+
     /// Tell a person something, once in the log and in the status.
     pub fn note(&self, text: String) {
         tracing::warn!(drive = %self.drive.short(), "{text}");

@@ -11,7 +11,7 @@ use super::shared::{Core, SealJob, Shared};
 use super::uploads::PackState;
 use crate::grid::Level;
 use crate::keys::{AdminLog, DriveId, DriveKeys, LogId, Signed, decode_canonical};
-use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions};
+use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError};
 use crate::tree::{Change, Checked, Fold, Opened};
 use crate::world::{Blocking, Index};
 use parking_lot::Mutex;
@@ -228,12 +228,16 @@ async fn load_admin(
     given: &[Signed],
 ) -> std::result::Result<AdminLog, OpenError> {
     let wrong = |e: crate::keys::AdminError| OpenError::Admin(e.to_string());
-    let stored = file.load().await?;
-    let kept: Vec<Signed> = match &stored {
-        Some(stored) => {
-            decode_canonical(&stored.bytes, ADMIN_MAX).map_err(|e| OpenError::Admin(e.to_string()))?
-        }
-        None => Vec::new(),
+    let kept: std::result::Result<Vec<Signed>, String> = match file.load().await {
+        Ok(Some(stored)) => decode_canonical(&stored.bytes, ADMIN_MAX).map_err(|e| e.to_string()),
+        Ok(None) => Err("there is none".into()),
+        Err(StoreError::Damaged(damage)) => Err(damage.to_string()),
+        Err(e) => return Err(e.into()),
+    };
+    let kept = match kept {
+        Ok(kept) => kept,
+        Err(why) if given.is_empty() => return Err(OpenError::AdminLost(why)),
+        Err(_) => Vec::new(),
     };
     let longer = if kept.len() > given.len() { &kept } else { given };
     let log = AdminLog::load(drive, longer).map_err(wrong)?;

@@ -268,7 +268,7 @@ impl Shared {
             own_bytes: self.own.used().1,
             cache_bytes: self.cache.used().1,
             failed: self.failed.lock().clone(),
-            notes: self.notes.lock().iter().cloned().collect(),
+            notes: self.notes.lock().iter().cloned().chain(self.damaged_files()).collect(),
             losses: self.losses(),
         }
     }

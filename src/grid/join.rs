@@ -1,7 +1,6 @@
 //! Inviting and joining: one exchange that makes two nodes friends and, where the ticket says
 //! so, lets one into the other's drives.
 
-use super::delegate::chains;
 use super::roster::{Roster, open_member};
 use super::tickets::OpenTicket;
 use super::{GridError, Invitation};
@@ -223,9 +222,9 @@ impl Roster {
         let member = self.member(&ticket.inviter).filter(|m| m.person == inviter.person);
         let member = member.ok_or_else(|| bad("it has no record of the inviter".into()))?;
         self.give(member.person, lends).await?;
-        for (holder, chain) in chains(&answer.grants, |subject| *subject == self.me().person) {
-            self.keep_chain(holder, chain).await?;
-        }
+        // No chain is taken on the inviter's word: one link made up for another's disk would stand in
+        // the way of the grant that its owner gives.
+        self.take_chains(&ticket.inviter, &answer.grants).await?;
         Ok(Joined { inviter: member, drives: answer.drives })
     }
 }

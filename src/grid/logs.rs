@@ -1,7 +1,7 @@
 //! The logs of drives at friends: sent to every holder, fetched from several, watched.
 
 use super::{AppendEvent, DriveAccess, Grid, GridError, News};
-use crate::keys::{DriveId, Hash, LogId, NodeId};
+use crate::keys::{DriveId, Hash, LogId, NodeId, Signed};
 use crate::net::Priority;
 use crate::wire::{ENTRY_MAX, FETCH_ENTRIES_MAX, Head, LogReceipt, Reason, Refusal, Request, Response};
 use std::collections::{BTreeMap, BTreeSet};
@@ -203,6 +203,22 @@ impl Grid {
                 Ok(said.heads)
             }
             other => Err(SendError::Refused(Box::new(self.refusal_of(&member, other)?))),
+        }
+    }
+
+    /// Genesis and admin log of a drive that need not be open here, as one node has them (this
+    /// machine's own holder too).
+    pub async fn admin_of(
+        &self,
+        node: NodeId,
+        drive: DriveId,
+        token: [u8; 32],
+    ) -> Result<Vec<Signed>, String> {
+        let request = Request::LogFetch { drive, token, vector: Vec::new(), admin_len: 0 };
+        match self.ask(node, request, Vec::new(), Priority::Log, SEND_TIME).await {
+            Ok(Response::LogEntries { admin, .. }) => Ok(admin),
+            Ok(_) => Err("does not hold it".into()),
+            Err(e) => Err(e.to_string()),
         }
     }
 

@@ -4,7 +4,7 @@
 //! node it is, grants by their issuer. The roster only keeps what it could check.
 
 use super::GridError;
-use super::statements::Statements;
+use super::statements::{STATEMENTS, Statements};
 use super::tickets::{OpenTicket, Tickets};
 use crate::keys::{Certificate, Hash, LocalKey, NodeId, PersonId, PersonKey, Signed, SigningKey};
 use crate::ledger::{CHAIN_MAX, day_of};
@@ -84,8 +84,9 @@ impl Roster {
             guests: Mutex::default(),
             statements: Statements::open(world, dir, local).await,
         };
-        roster.renew_own_record();
-        if let Err(e) = roster.save().await {
+        if roster.renew_own_record()
+            && let Err(e) = roster.save().await
+        {
             // On a full disk a node still has to start: what is renewed here is so each time.
             tracing::warn!("{e}");
         }
@@ -106,9 +107,16 @@ impl Roster {
         &self.world
     }
 
-    /// Say where this node is now, when that changed since its last record.
-    fn renew_own_record(&self) {
-        let Some(root) = &self.me.root else { return };
+    /// State files that were damaged, and are not written anew yet.
+    pub fn problems(&self) -> Vec<String> {
+        let files = [(ROSTER, self.file.damage()), (STATEMENTS, self.statements.damage())];
+        let told = files.into_iter().filter_map(|(name, damage)| Some((name, damage?)));
+        told.map(|(name, d)| format!("this machine's disk: an older copy of '{name}' is used: {d}")).collect()
+    }
+
+    /// Say where this node is now, when that changed since its last record. Whether it did.
+    fn renew_own_record(&self) -> bool {
+        let Some(root) = &self.me.root else { return false };
         let mut state = self.state.lock();
         let old = state.members.get(&self.me.node).and_then(known_member);
         let mut new = Member {
@@ -123,10 +131,12 @@ impl Roster {
             serial: old.as_ref().map_or(1, |m| m.serial),
             removed: false,
         };
-        if old.as_ref() != Some(&new) {
+        let changed = old.as_ref() != Some(&new);
+        if changed {
             new.serial = old.map_or(1, |m| m.serial + 1);
             state.members.insert(self.me.node, Signed::record(root.signing(), &new));
         }
+        changed
     }
 
     /// This node's own record.

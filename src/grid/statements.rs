@@ -4,7 +4,7 @@ use super::Grid;
 use crate::keys::{Hash, LocalKey, NodeId, Signed};
 use crate::ledger::rises;
 use crate::net::Priority;
-use crate::store::SealedFile;
+use crate::store::{Damage, SealedFile};
 use crate::wire::{Audits, Request, Response, Statement};
 use crate::world::World;
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Name of the state file.
-const STATEMENTS: &str = "statements";
+pub(super) const STATEMENTS: &str = "statements";
 /// How long a friend may take to answer.
 const ASK_TIME: Duration = Duration::from_secs(10);
 
@@ -44,6 +44,10 @@ impl Statements {
     pub fn last(&self, node: &NodeId) -> Option<(Statement, Signed)> {
         let signed = self.last.lock().get(node).cloned()?;
         Some((signed.peek().ok()?, signed))
+    }
+
+    pub fn damage(&self) -> Option<Damage> {
+        self.file.damage()
     }
 
     async fn keep(&self, node: NodeId, signed: Signed) -> Result<(), String> {

@@ -201,6 +201,11 @@ impl MountHandle {
     /// detaches: the directory is free at once, and whoever still has a file open keeps it
     /// until he closes it. True if nothing was left in use. Blocks: not for an async thread.
     pub fn unmount(mut self, wait: Duration) -> Result<bool, MountError> {
+        self.try_unmount(wait)
+    }
+
+    /// The same; after an error it is mounted still and may be tried again.
+    pub fn try_unmount(&mut self, wait: Duration) -> Result<bool, MountError> {
         let end = Instant::now() + wait;
         let clean = self.let_go(end)?;
         let last =

@@ -42,9 +42,12 @@ pub struct Space {
     pub total: u64,
 }
 
-/// How a file is opened. Files are always readable and writable, mode 0600.
+/// How a file is opened: readable and writable (but for `Read`), mode 0600. What may be written
+/// is never reached through a symbolic link: somebody may have planted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Open {
+    /// Only to be read: works on a read-only filesystem, on an immutable file, through a link.
+    Read,
     Existing,
     OrCreate,
     New,

@@ -88,9 +88,12 @@ struct RealFile(File);
 impl Disk for RealDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(FILE_MODE);
+        options.read(true).mode(FILE_MODE);
+        if how != Open::Read {
+            options.write(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+        }
         match how {
-            Open::Existing => &mut options,
+            Open::Read | Open::Existing => &mut options,
             Open::OrCreate => options.create(true),
             Open::New => options.create_new(true),
         };

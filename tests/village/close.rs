@@ -44,7 +44,7 @@ pub(super) async fn node(machine: Machine) -> Arc<Node> {
 }
 
 /// Two friends with a drive that both write, in the middle of their work.
-async fn friends(village: &Village) -> [Arc<Node>; 2] {
+pub(super) async fn friends(village: &Village) -> [Arc<Node>; 2] {
     let (a, b) = (node(village.machine(0)).await, node(village.machine(1)).await);
     a.create_drive("d").await.unwrap();
     let ticket = a.invite(None, Some(1 << 36), 60, &["d".into()], "writer").await.unwrap();

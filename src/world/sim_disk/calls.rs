@@ -13,7 +13,7 @@ impl Disk for SimDisk {
         inner.alive()?;
         let id = match (inner.live.files.get(path).copied(), how) {
             (Some(_), Open::New) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (None, Open::Existing) => return Err(io::ErrorKind::NotFound.into()),
+            (None, Open::Read | Open::Existing) => return Err(io::ErrorKind::NotFound.into()),
             (Some(id), _) => id,
             (None, _) => {
                 let dir = parent(path);
