@@ -13,10 +13,11 @@ pub fn line(f: &FriendStatus) -> String {
         (false, None, _) => "never seen".into(),
     };
     let signed = f.statement.as_ref().map(|s| format!(" (signed {})", s.day)).unwrap_or_default();
+    let verified = f.verified_s.map(|s| format!(", verified {}", say::ago(s))).unwrap_or_default();
     let said = [&f.notice, &f.trouble].into_iter().flatten();
     let trouble: String = said.map(|t| format!("  ! {}", say::escaped(t))).collect();
     format!(
-        "  {:12} {seen:20} holds {} of {} for you{signed} | you hold {} of {}{trouble}",
+        "  {:12} {seen:20} holds {} of {} for you{signed}{verified} | you hold {} of {}{trouble}",
         say::escaped(&f.name),
         say::size(f.holds_for_us),
         say::size(f.allows),

@@ -98,6 +98,21 @@ pub struct CatalogueRecord {
     pub shares: Vec<SharePlace>,
 }
 
+/// What may fail together beyond one household. Placement only asks whether two are equal, so
+/// eight bytes of a hash are enough ([`crate::keys::failure_domain`]); zeros: not known. Two that
+/// are equal by chance cost some choice and no safety.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FailureDomains {
+    /// Who brought the holder into the grid.
+    pub introducer: [u8; 8],
+    /// Who runs it.
+    pub operator: [u8; 8],
+    /// Where it is in the network: the /24 or /48 of its first public address.
+    pub prefix: [u8; 8],
+    /// The building or town it stands in.
+    pub site: [u8; 8],
+}
+
 /// Where one share lies.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SharePlace {
@@ -107,6 +122,8 @@ pub struct SharePlace {
     pub holder: NodeId,
     /// Failure domain the holder declares; copies in one household are one loss.
     pub household: Hash,
+    /// The wider ones, as they were when the share was placed.
+    pub domains: FailureDomains,
     /// The account that leases it.
     pub minter: PersonId,
     /// Epoch of the repair key in the holder seal.

@@ -197,7 +197,10 @@ pub struct FriendStatus {
     pub notice: Option<String>,
     #[serde(default)]
     pub away_until: Option<u32>,
-    /// Audits that it passed and failed since this start.
+    /// Seconds since it last proved that it has what it keeps for us; None: never.
+    #[serde(default)]
+    pub verified_s: Option<u64>,
+    /// Audits that it passed and failed, ever.
     #[serde(default)]
     pub audits_passed: u64,
     #[serde(default)]

@@ -209,6 +209,7 @@ impl Node {
                 statement: f.said.as_ref().map(stated),
                 notice: f.notice,
                 away_until: f.away_until,
+                verified_s: f.verified_ms.map(|ms| now.saturating_sub(ms) / 1000),
                 audits_passed: f.audits.0,
                 audits_failed: f.audits.1,
             })

@@ -100,3 +100,8 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, &[u8])> {
     postcard::take_from_bytes(bytes).ok()
 }
+
+/// A record that nothing follows.
+pub fn decode_whole<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    decode(bytes).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
+}

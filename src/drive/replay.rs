@@ -3,7 +3,9 @@
 
 use super::dirty::{Dirty, Layer, Layers, SealedLayer};
 use super::ranges::Ranges;
-use super::records::{self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, decode};
+use super::records::{
+    self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, decode, decode_whole,
+};
 use super::shared::Pending;
 use crate::content::{CHUNK_LEN, SharePlace};
 use crate::keys::PackId;
@@ -71,48 +73,48 @@ impl Replay {
 
     fn take(&mut self, kind: u8, payload: &[u8]) -> Option<()> {
         match kind {
-            records::OP => self.operation(decode(payload)?.0),
+            records::OP => self.operation(decode_whole(payload)?),
             records::DATA => {
                 let (head, bytes) = decode::<DataHead>(payload)?;
                 let part = Part::Data { offset: head.offset, bytes: bytes.to_vec() };
                 self.parts.entry(head.object).or_default().push(part);
             }
             records::SEALED => {
-                let (part, _) = decode::<SealedPart>(payload)?;
+                let part: SealedPart = decode_whole(payload)?;
                 self.parts.entry(part.object).or_default().push(Part::Sealed(part));
             }
-            records::COMMIT => self.commit(decode(payload)?.0),
+            records::COMMIT => self.commit(decode_whole(payload)?),
             records::SETTLED => {
-                let (settled, _) = decode::<Settled>(payload)?;
+                let settled: Settled = decode_whole(payload)?;
                 if let Change::SetContent { object, .. } = &settled.op.change {
                     self.discard(*object);
                 }
                 self.settled(settled);
             }
-            records::PENDING => self.settled(decode(payload)?.0),
-            records::DISCARDED => self.discard(decode(payload)?.0),
+            records::PENDING => self.settled(decode_whole(payload)?),
+            records::DISCARDED => self.discard(decode_whole(payload)?),
             records::PACK => {
-                let (intent, _) = decode::<PackIntent>(payload)?;
+                let intent: PackIntent = decode_whole(payload)?;
                 self.packs.entry(intent.pack).or_insert((intent, Vec::new()));
             }
             records::PLACED => {
-                let (placed, _) = decode::<Placed>(payload)?;
+                let placed: Placed = decode_whole(payload)?;
                 if let Some((_, places)) = self.packs.get_mut(&placed.pack) {
                     places.retain(|p| p.number != placed.place.number);
                     places.push(placed.place);
                 }
             }
             records::PACK_DONE => {
-                self.packs.remove(&decode::<PackId>(payload)?.0);
+                self.packs.remove(&decode_whole::<PackId>(payload)?);
             }
             records::CANCELLED => {
-                for n in decode::<Vec<u64>>(payload)?.0 {
+                for n in decode_whole::<Vec<u64>>(payload)? {
                     self.ops.remove(&n);
                     self.gone.insert(n);
                 }
             }
             records::ENTRIES_SAFE => {
-                self.entries_safe = self.entries_safe.max(decode::<u64>(payload)?.0);
+                self.entries_safe = self.entries_safe.max(decode_whole::<u64>(payload)?);
             }
             _ => return None,
         }

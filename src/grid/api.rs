@@ -207,8 +207,10 @@ pub struct FriendStatus {
     /// What it said it will let go of, and the day until which it is away.
     pub notice: Option<String>,
     pub away_until: Option<Day>,
-    /// Audits that it passed, and failed, since this start.
+    /// Audits that it passed, and failed, ever.
     pub audits: (u64, u64),
+    /// Milliseconds since 1970 of the last one that it passed.
+    pub verified_ms: Option<u64>,
 }
 
 /// Room at friends, in bytes of user data (coding taken off).

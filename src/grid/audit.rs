@@ -3,7 +3,8 @@
 use super::get::GetError;
 use super::{Audit, Grid};
 use crate::content::{CatalogueRecord, Layout};
-use crate::keys::DriveId;
+use crate::keys::{DriveId, NodeId};
+use crate::wire::Audits;
 use std::time::Duration;
 
 /// How long a friend may take to answer.
@@ -26,7 +27,11 @@ impl Grid {
                 return Audit::Lost("its holder is no friend any more".into());
             }
             // One that was never heard of may be a friend's friend: that says nothing.
-            if !self.friends.online(&holder) || self.member(&holder).is_none() {
+            if self.member(&holder).is_none() {
+                return Audit::NoAnswer;
+            }
+            if !self.friends.online(&holder) {
+                self.count_audit(&holder, |a| &mut a.offline);
                 return Audit::NoAnswer;
             }
         }
@@ -44,14 +49,25 @@ impl Grid {
         let time = AUDIT_TIME + Duration::from_secs((range.end - range.start) / WHOLE_RATE);
         match self.get_ranges(drive, record, place, len, &vec![range], time).await {
             Ok(_) => {
-                self.note(&holder, |h| h.audits_ok += 1);
+                let used = self.note(&holder, |h| h.used);
+                self.roster.statements().verified(&holder, used, self.world.now_ms());
                 Audit::Kept
             }
             Err(GetError::Lost(why)) => {
-                self.note(&holder, |h| h.audits_bad += 1);
+                self.count_audit(&holder, |a| &mut a.wrong);
                 Audit::Lost(why)
             }
-            Err(GetError::Later(_) | GetError::Never(_)) => Audit::NoAnswer,
+            Err(GetError::Later(_) | GetError::Never(_)) => {
+                self.count_audit(&holder, |a| &mut a.unknown);
+                Audit::NoAnswer
+            }
         }
+    }
+
+    fn count_audit(&self, holder: &NodeId, of: impl FnOnce(&mut Audits) -> &mut u64) {
+        self.roster.statements().count(holder, |c| {
+            let n = of(&mut c.audits);
+            *n = n.saturating_add(1);
+        });
     }
 }

@@ -86,11 +86,9 @@ impl Roster {
     pub async fn answer(&self, from: &NodeId, request: Request) -> Result<Response, Box<Request>> {
         let person = self.member(from).map(|m| m.person);
         Ok(match request {
-            Request::Roster { records } => {
-                if let Err(e) = self.merge(&records).await {
-                    tracing::warn!("roster from {}: {e}", self.name_of(from));
-                }
-                Response::Roster { records: self.records() }
+            Request::Roster { records, revocations } => {
+                self.take_roster(from, &records, &revocations).await;
+                Response::Roster { records: self.records(), revocations: self.revocations() }
             }
             Request::GrantGive { grant } => match self.take_grant(from, &grant).await {
                 Ok(()) => Response::Done,

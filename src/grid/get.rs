@@ -39,6 +39,7 @@ impl Grid {
         let token = access.read_token(place.seal_epoch, &place.holder).map_err(never)?;
         let total: u64 = ranges.iter().map(|r| r.end - r.start).sum();
         let leaf = if total <= SMALL_READ { LEAF_SMALL } else { LEAF_BULK };
+        let nonce = self.world.random();
         let request = Request::Get {
             share: place.id,
             account: place.minter,
@@ -48,7 +49,7 @@ impl Grid {
                 .map(|r| crate::wire::Range { offset: r.start, len: (r.end - r.start) as u32 })
                 .collect(),
             leaf,
-            nonce: self.world.random(),
+            nonce,
         };
         let reading = self.read_proof(place, share_len, ranges, leaf, request, deadline);
         let mut parts = match tokio::time::timeout(deadline, reading).await {
@@ -56,6 +57,7 @@ impl Grid {
             Err(_) => return Err(GetError::Never("no answer in time".into())),
         };
         self.note(&place.holder, |h| h.read(start.elapsed()));
+        self.roster.statements().count(&place.holder, |c| c.bytes_read = c.bytes_read.saturating_add(total));
         let (pack, place) = (record.pack, place.clone());
         let unsealed = self.world.blocking(move || {
             for (offset, bytes) in &mut parts {
@@ -75,6 +77,10 @@ impl Grid {
         request: Request,
         deadline: Duration,
     ) -> Result<Vec<(u64, Vec<u8>)>, GetError> {
+        let asked = match &request {
+            Request::Get { nonce, .. } => *nonce,
+            _ => return Err(GetError::Never("no read".into())),
+        };
         let leaf = Leaf::new(leaf).ok_or_else(|| GetError::Never("leaf".into()))?;
         let bad = |e: ProofError| GetError::Never(e.to_string());
         let mut decoder = ProofDecoder::new(place.id, share_len, ranges, leaf).map_err(bad)?;
@@ -91,7 +97,8 @@ impl Grid {
         };
         let (response, mut body) = answer.map_err(|e| GetError::Later(e.to_string()))?;
         match response {
-            Response::Data { .. } => {}
+            Response::Data { nonce, .. } if nonce == asked => {}
+            Response::Data { .. } => return Err(self.other_question(place)),
             Response::Refusal { refusal } => {
                 let said = self.said(&place.holder, &refusal).map_err(GetError::Never)?;
                 return Err(match said.reason {
@@ -126,6 +133,13 @@ impl Grid {
         }
         decoder.finish().map_err(|e| self.lied(place, e))?;
         Ok(parts)
+    }
+
+    /// An answer that does not carry the nonce of its request proves nothing of today.
+    fn other_question(&self, place: &SharePlace) -> GetError {
+        let why = "answered another question than it was asked";
+        self.note(&place.holder, |h| h.bad(why.into()));
+        GetError::Never(why.into())
     }
 
     /// A friend served bytes that do not fit their share: it is named, and not believed.

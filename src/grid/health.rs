@@ -32,9 +32,6 @@ pub(super) struct Health {
     /// What it said it will let go of, and the day until which it is away.
     pub notice: Option<String>,
     pub away_until: Option<Day>,
-    /// Audits that it passed, and failed.
-    pub audits_ok: u64,
-    pub audits_bad: u64,
     /// It refused for want of room, in its words, and has taken nothing since.
     pub no_room: Option<String>,
     reads: VecDeque<Duration>,

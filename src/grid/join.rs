@@ -128,7 +128,8 @@ impl Roster {
             .map_err(|e| malformed(e.to_string()))?;
         let member = open_member(&request.member)
             .filter(|m| {
-                m.node == joiner.node && m.person == joiner.person && m.signing_key == joiner.signing_key
+                let fits = m.node == joiner.node && m.person == joiner.person;
+                fits && m.signing_key == joiner.signing_key && !self.is_revoked(&m.node)
             })
             .ok_or_else(|| malformed("the member record does not fit the certificate".into()))?;
         let now = self.world().now_ms() / 1000;
@@ -221,6 +222,7 @@ impl Roster {
         self.merge(&answer.roster).await?;
         let member = self.member(&ticket.inviter).filter(|m| m.person == inviter.person);
         let member = member.ok_or_else(|| bad("it has no record of the inviter".into()))?;
+        self.introduced_by(member.person).await?;
         self.give(member.person, lends).await?;
         // No chain is taken on the inviter's word: one link made up for another's disk would stand in
         // the way of the grant that its owner gives.
@@ -290,12 +292,10 @@ async fn tell(roster: Arc<Roster>, endpoint: Endpoint, node: NodeId) {
     const DEADLINE: Duration = Duration::from_secs(10);
     let peer = endpoint.peer(node);
     let priority = crate::net::Priority::Log;
-    let records = Request::Roster { records: roster.records() };
-    match peer.request(&records, priority, DEADLINE).await {
-        Ok(Response::Roster { records }) => {
-            if let Err(e) = roster.merge(&records).await {
-                tracing::warn!("roster of {}: {e}", roster.name_of(&node));
-            }
+    let known = Request::Roster { records: roster.records(), revocations: roster.revocations() };
+    match peer.request(&known, priority, DEADLINE).await {
+        Ok(Response::Roster { records, revocations }) => {
+            roster.take_roster(&node, &records, &revocations).await;
         }
         Ok(_) => tracing::debug!("{} did not answer with its roster", roster.name_of(&node)),
         Err(e) => tracing::debug!("roster to {}: {e}", roster.name_of(&node)),

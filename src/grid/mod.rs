@@ -16,6 +16,7 @@ mod join;
 mod leases;
 mod log_open;
 mod logs;
+mod merge;
 mod placement;
 mod ranges;
 mod roster;
@@ -229,6 +230,8 @@ impl Grid {
             .into_iter()
             .map(|m| {
                 let seen = health.get(&m.node).cloned().unwrap_or_default();
+                let account = self.roster.statements().account(&m.node);
+                let audits = account.counters.audits;
                 let allowed = self.roster.allowed_at(&m.node);
                 let limit = seen.limit(allowed);
                 let given = self.roster.given_to(&m.person).map_or(0, |g| g.bytes);
@@ -246,7 +249,8 @@ impl Grid {
                     said: seen.said,
                     notice: seen.notice,
                     away_until: seen.away_until,
-                    audits: (seen.audits_ok, seen.audits_bad),
+                    audits: (audits.ok, audits.wrong),
+                    verified_ms: account.verified_ms,
                     node: m.node,
                     person: m.person,
                     label: m.label,

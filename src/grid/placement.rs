@@ -1,8 +1,10 @@
 //! Which coding, and which friend gets which share. Pure.
 
-use crate::content::Coding;
-use crate::keys::{Hash, NodeId};
+use crate::content::{Coding, FailureDomains};
+use crate::keys::{Hash, NodeId, failure_domain};
+use crate::wire::Member;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// (k, n) by usable households, this machine's own never counted; the largest row not
 /// above the number is taken.
@@ -17,6 +19,30 @@ pub const CODINGS: [(usize, Coding); 9] = [
     (10, Coding { k: 4, n: 9 }),
     (20, Coding { k: 6, n: 14 }),
 ];
+
+/// What a holder may fail together with, by its own record.
+pub fn domains_of(member: &Member) -> FailureDomains {
+    let prefix = member.addrs.iter().map(|a| a.ip().to_canonical()).find(|ip| !is_local(ip));
+    FailureDomains {
+        introducer: member.introducer.map_or([0; 8], |p| failure_domain("introducer", &p.0)),
+        operator: failure_domain("operator", &member.operator.unwrap_or(member.person).0),
+        prefix: prefix.map_or([0; 8], |ip| match ip {
+            IpAddr::V4(ip) => failure_domain("prefix", &ip.octets()[..3]),
+            IpAddr::V6(ip) => failure_domain("prefix", &ip.octets()[..6]),
+        }),
+        site: failure_domain("site", &member.site.0),
+    }
+}
+
+/// Addresses that say nothing of where in the network a node is.
+fn is_local(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified()
+        }
+    }
+}
 
 /// The coding for a number of usable households; None for none.
 pub fn coding_for(households: usize) -> Option<Coding> {

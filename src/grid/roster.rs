@@ -10,7 +10,7 @@ use crate::keys::{Certificate, Hash, LocalKey, NodeId, PersonId, PersonKey, Sign
 use crate::ledger::{CHAIN_MAX, day_of};
 use crate::net::{Admission, Policy};
 use crate::store::SealedFile;
-use crate::wire::{Grant, Member, ROSTER_MAX, Regime};
+use crate::wire::{Grant, Member, Regime};
 use crate::world::World;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -40,16 +40,26 @@ pub struct Me {
 
 /// What is kept on disk.
 #[derive(Default, Serialize, Deserialize)]
-struct State {
+pub(super) struct State {
     /// Member records by node, this node's own among them.
-    members: BTreeMap<NodeId, Signed>,
+    pub(super) members: BTreeMap<NodeId, Signed>,
     /// Chains of grants for this person's account, by holder: the holder's own first.
-    held: BTreeMap<NodeId, Vec<Signed>>,
+    pub(super) held: BTreeMap<NodeId, Vec<Signed>>,
     /// Grants this person gave, by subject.
-    given: BTreeMap<PersonId, Signed>,
-    tickets: Tickets,
+    pub(super) given: BTreeMap<PersonId, Signed>,
+    pub(super) tickets: Tickets,
     /// What this node calls a person, where it chose a name itself.
-    names: BTreeMap<PersonId, String>,
+    pub(super) names: BTreeMap<PersonId, String>,
+    /// Devices that their persons have given up, for ever.
+    pub(super) revoked: BTreeMap<NodeId, Signed>,
+}
+
+impl State {
+    /// What a node's record says, unless the node is removed or revoked.
+    pub(super) fn live(&self, node: &NodeId) -> Option<Member> {
+        let member = self.members.get(node).and_then(known_member).filter(|m| !m.removed)?;
+        (!self.revoked.contains_key(node)).then_some(member)
+    }
 }
 
 /// This node's view of its friends. One writer of the file at a time.
@@ -57,7 +67,7 @@ pub struct Roster {
     world: World,
     me: Me,
     file: SealedFile,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     saving: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     /// Who writes in drives of this person; known from the drives' admin logs.
@@ -116,6 +126,11 @@ impl Roster {
 
     /// Say where this node is now, when that changed since its last record. Whether it did.
     fn renew_own_record(&self) -> bool {
+        self.change_own_record(|_| {})
+    }
+
+    /// The same, with a change to what only the record knows.
+    pub(super) fn change_own_record(&self, change: impl FnOnce(&mut Member)) -> bool {
         let Some(root) = &self.me.root else { return false };
         let mut state = self.state.lock();
         let old = state.members.get(&self.me.node).and_then(known_member);
@@ -125,12 +140,15 @@ impl Roster {
             signing_key: self.me.signing.public(),
             label: self.me.label.clone(),
             household: self.me.household,
+            site: self.me.household,
+            operator: None,
             addrs: self.me.addrs.clone(),
             lends: self.me.lends,
             introducer: old.as_ref().and_then(|m| m.introducer),
             serial: old.as_ref().map_or(1, |m| m.serial),
             removed: false,
         };
+        change(&mut new);
         let changed = old.as_ref() != Some(&new);
         if changed {
             new.serial = old.map_or(1, |m| m.serial + 1);
@@ -144,56 +162,16 @@ impl Roster {
         self.state.lock().members.get(&self.me.node).cloned()
     }
 
-    /// Other nodes, not removed, by node id.
+    /// Other nodes, neither removed nor revoked, by node id.
     pub fn members(&self) -> Vec<Member> {
         let state = self.state.lock();
-        let others = state.members.iter().filter(|(node, _)| **node != self.me.node);
-        others.filter_map(|(_, signed)| known_member(signed)).filter(|m| !m.removed).collect()
+        let others = state.members.keys().filter(|node| **node != self.me.node);
+        others.filter_map(|node| state.live(node)).collect()
     }
 
-    /// The record of one node (this one included), if it is not removed.
+    /// The record of one node (this one included), if it is neither removed nor revoked.
     pub fn member(&self, node: &NodeId) -> Option<Member> {
-        self.state.lock().members.get(node).and_then(known_member).filter(|m| !m.removed)
-    }
-
-    /// Whether a node was a member and has been removed, by its person's own word.
-    pub fn is_removed(&self, node: &NodeId) -> bool {
-        self.state.lock().members.get(node).and_then(known_member).is_some_and(|m| m.removed)
-    }
-
-    /// All records, to be passed on.
-    pub fn records(&self) -> Vec<Signed> {
-        self.state.lock().members.values().cloned().collect()
-    }
-
-    /// Take in records of others. Answers whether anything was new. Records that do not
-    /// verify are skipped: gossip is not trusted, only signatures are.
-    pub async fn merge(&self, records: &[Signed]) -> Result<bool, GridError> {
-        let mut new = false;
-        {
-            let mut state = self.state.lock();
-            for signed in records.iter().take(ROSTER_MAX) {
-                // Friends say the same at every meeting: what is known needs no second look.
-                let claimed = known_member(signed).and_then(|m| state.members.get(&m.node));
-                if claimed == Some(signed) {
-                    continue;
-                }
-                let Some(member) = open_member(signed) else { continue };
-                let known = state.members.get(&member.node).and_then(known_member);
-                let newer =
-                    known.as_ref().is_none_or(|k| k.person == member.person && member.serial > k.serial);
-                let room = known.is_some() || state.members.len() < ROSTER_MAX;
-                if member.node != self.me.node && newer && room {
-                    state.members.insert(member.node, signed.clone());
-                    new = true;
-                }
-            }
-        }
-        if new {
-            self.save().await?;
-            self.tell();
-        }
-        Ok(new)
+        self.state.lock().live(node)
     }
 
     /// Grants to show at a holder for this person's account: the holder's own first.
@@ -345,7 +323,7 @@ impl Roster {
 }
 
 /// A record of this roster: its signature was checked when it came in.
-fn known_member(signed: &Signed) -> Option<Member> {
+pub(super) fn known_member(signed: &Signed) -> Option<Member> {
     signed.peek().ok()
 }
 
@@ -371,6 +349,8 @@ impl Policy for Roster {
     fn admit(&self, node: &NodeId) -> Admission {
         if self.member(node).is_some() {
             Admission::Friend
+        } else if self.is_revoked(node) {
+            Admission::Refuse
         } else if self.state.lock().tickets.any_open(self.world.now_ms() / 1000) {
             Admission::JoinOnly
         } else {

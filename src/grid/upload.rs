@@ -143,11 +143,15 @@ impl Grid {
                     h.used = h.used.saturating_add(len);
                     h.no_room = None;
                 });
+                let count =
+                    |c: &mut crate::ledger::Counters| c.bytes_written = c.bytes_written.saturating_add(len);
+                self.roster.statements().count(&node, count);
                 let place = SharePlace {
                     number,
                     id: sealed.id,
                     holder: node,
                     household: member.household,
+                    domains: super::placement::domains_of(&member),
                     minter: account,
                     seal_epoch,
                 };

@@ -3,21 +3,26 @@
 use super::shares::ShareError;
 use super::{Caller, Holder, Reply};
 use crate::content::Leaf;
-use crate::keys::{PersonId, ShareId, ct_eq, read_token_hash};
+use crate::keys::{ct_eq, read_token_hash};
+use crate::ledger::LeaseKey;
 use crate::wire::{Range, Reason, Response};
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// What a Get asks for.
+pub(super) struct Wanted {
+    pub key: LeaseKey,
+    pub token: [u8; 32],
+    pub ranges: Vec<Range>,
+    pub leaf: u8,
+    /// Said again in the answer.
+    pub nonce: [u8; 16],
+}
+
 impl Holder {
     /// Ranges of a share with proof. Billed to the lease; read by whoever has the token.
-    pub(super) async fn get(
-        self: &Arc<Self>,
-        caller: &Caller,
-        key: (PersonId, ShareId),
-        token: &[u8; 32],
-        ranges: &[Range],
-        leaf: u8,
-    ) -> Reply {
+    pub(super) async fn get(self: &Arc<Self>, caller: &Caller, wanted: Wanted) -> Reply {
+        let Wanted { key, token, ranges, leaf, nonce } = wanted;
         let (account, share) = key;
         let asker = caller.person.unwrap_or(account);
         // Whether a share is here is not said to those without its token.
@@ -27,7 +32,7 @@ impl Holder {
             state.book.get(&account, &share).map(|k| (k.lease.len, k.lease.read_token_hash))
         };
         let Some((len, expected)) = known else { return absent().into() };
-        if !ct_eq(&read_token_hash(token).0, &expected.0) {
+        if !ct_eq(&read_token_hash(&token).0, &expected.0) {
             return absent().into();
         }
         let Some(leaf) = Leaf::new(leaf) else {
@@ -49,7 +54,7 @@ impl Holder {
                 let counters = state.counters.entry(account).or_default();
                 counters.bytes_read = counters.bytes_read.saturating_add(bytes);
                 let ledger_head = state.ledger_head(&account);
-                let response = Response::Data { len: proof.len() as u64, ledger_head };
+                let response = Response::Data { len: proof.len() as u64, nonce, ledger_head };
                 Reply { response, body: Some(Bytes::from(proof)) }
             }
             Err(ShareError::Ranges) => self

@@ -203,8 +203,8 @@ impl Holder {
         Response::Refusal { refusal: self.sign(&refusal) }
     }
 
-    /// Head of the ledger between an account and this holder.
-    fn ledger_head(&self, account: &PersonId) -> Hash {
+    /// Head of the ledger between an account and this holder: its last statement's hash.
+    pub(crate) fn ledger_head(&self, account: &PersonId) -> Hash {
         self.state.lock().ledger_head(account)
     }
 }

@@ -1,5 +1,6 @@
 //! One way in for every request a holder answers.
 
+use super::get::Wanted;
 use super::logs::OpenLog;
 use super::{Body, Caller, Holder, Reply};
 use crate::wire::{Reason, Request, Response, WATCH_MAX};
@@ -35,8 +36,9 @@ impl Holder {
             Request::Put { lease, grants, reservation } => {
                 self.put(caller, lease, &grants, reservation, body).await.into()
             }
-            Request::Get { share, account, token, ranges, leaf, nonce: _ } => {
-                self.get(caller, (account, share), &token, &ranges, leaf).await
+            Request::Get { share, account, token, ranges, leaf, nonce } => {
+                let wanted = Wanted { key: (account, share), token, ranges, leaf, nonce };
+                self.get(caller, wanted).await
             }
             Request::LeaseAdopt { leases, grants } => self.adopt(caller, leases, &grants).await.into(),
             Request::Statement { statement } => self.statement(caller, statement).await.into(),

@@ -4,7 +4,7 @@
 use super::records::{RecordFile, Scan};
 use super::shares::{ShareFiles, ShareHead};
 use super::{HolderError, admission::Reservation};
-use crate::keys::{DriveId, Hash, PersonId, Purpose, Signed, hash};
+use crate::keys::{DriveId, Hash, PersonId, Signed};
 use crate::ledger::{Counters, Kept, LeaseBook, LeaseEvent, LeaseKey, Path as Payers, day_of, decode_grant};
 use crate::wire::{self, Grant};
 use crate::world::World;
@@ -104,6 +104,10 @@ impl State {
                 self.counters.insert(account, counters);
             }
             Event::Statement { account, ours, .. } => {
+                // Counters are written down more rarely than statements.
+                if let Ok(said) = ours.peek() {
+                    self.counters.entry(account).or_default().raise(&said);
+                }
                 self.statements.insert(account, ours);
             }
         }
@@ -135,11 +139,9 @@ impl State {
         reserved.fold(self.book.used(payers), |sum, r| sum.saturating_add(r.bytes))
     }
 
-    /// Hash of the last co-signed statement and the leases now.
+    /// Hash of the last statement signed for an account: what its owner can look up.
     pub fn ledger_head(&self, account: &PersonId) -> Hash {
-        let statement = self.statements.get(account).map_or(Hash([0; 32]), Signed::hash);
-        let generation = self.book.next_generation().to_le_bytes();
-        hash(Purpose::LedgerHead, &[&account.0, &statement.0, &generation])
+        self.statements.get(account).map_or(Hash([0; 32]), Signed::hash)
     }
 
     /// The records that make this state from nothing.

@@ -74,12 +74,10 @@ purposes! {
     PackId = "pack id",
     /// Hash of a signed object's bytes (grants, certificates, admin records).
     SignedBytes = "signed bytes hash",
-    /// Hash over a sorted set of leases.
-    LeaseSet = "lease set hash",
-    /// Hash of a ledger's head.
-    LedgerHead = "ledger head hash",
     /// Hash of a tree's state.
     TreeState = "tree state hash",
+    /// What may fail together beyond a household to its short public name.
+    FailureDomain = "failure domain",
     /// A household's random name to its public hash.
     Household = "household hash",
     /// Enrolment secret to the public name of the invitation.

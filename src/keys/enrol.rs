@@ -276,3 +276,10 @@ impl AdminLog {
 pub fn household(name: &[u8]) -> Hash {
     hash(Purpose::Household, &[name])
 }
+
+/// The short name of something holders may fail with; `kind` keeps those of different sorts apart.
+pub fn failure_domain(kind: &str, what: &[u8]) -> [u8; 8] {
+    let mut name = [0; 8];
+    name.copy_from_slice(&hash(Purpose::FailureDomain, &[kind.as_bytes(), what]).0[..8]);
+    name
+}

@@ -36,7 +36,7 @@ pub use derive::{PURPOSES, Purpose, derive, derive_array, hash};
 pub use drive_keys::{DriveKeys, LevelKey, NoKey, read_token_hash};
 pub use enrol::{
     ENROLMENT_MAX, ENROLMENT_REPLY_MAX, Enrolment, EnrolmentError, EnrolmentReply, EnrolmentRequest,
-    Invitation, WriterPart, household,
+    Invitation, WriterPart, failure_domain, household,
 };
 pub use genesis::{GENESIS_MAX, Genesis, GenesisError, NameError, Parameters, seal_name};
 pub use identity::{

@@ -14,6 +14,21 @@ pub struct Counters {
     pub routed_out: u128,
 }
 
+impl Counters {
+    /// At least what was said in a statement: nothing that was signed may be counted again.
+    pub fn raise(&mut self, said: &Statement) {
+        let (a, b) = (&mut self.audits, &said.audits);
+        self.byte_days_verified = self.byte_days_verified.max(said.byte_days_verified);
+        self.bytes_read = self.bytes_read.max(said.bytes_read);
+        self.bytes_written = self.bytes_written.max(said.bytes_written);
+        (a.ok, a.wrong) = (a.ok.max(b.ok), a.wrong.max(b.wrong));
+        (a.offline, a.contained) = (a.offline.max(b.offline), a.contained.max(b.contained));
+        a.unknown = a.unknown.max(b.unknown);
+        self.routed_in = self.routed_in.max(said.routed_in);
+        self.routed_out = self.routed_out.max(said.routed_out);
+    }
+}
+
 /// What an account may have at a holder, and has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Holding {

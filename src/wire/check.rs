@@ -1,6 +1,7 @@
 //! The limits inside messages, checked on both sides.
 
 use super::*;
+use crate::keys::Signed;
 
 fn at_most(what: &'static str, is: usize, max: usize) -> Result<(), WireError> {
     if is > max {
@@ -12,6 +13,11 @@ fn at_most(what: &'static str, is: usize, max: usize) -> Result<(), WireError> {
 fn entries(entries: &[Vec<u8>]) -> Result<(), WireError> {
     at_most("entries", entries.len(), FETCH_ENTRIES_MAX)?;
     entries.iter().try_for_each(|e| at_most("bytes of an entry", e.len(), ENTRY_MAX))
+}
+
+fn roster(records: &[Signed], revocations: &[Signed]) -> Result<(), WireError> {
+    at_most("roster records", records.len(), ROSTER_MAX)?;
+    at_most("revocations", revocations.len(), ROSTER_MAX)
 }
 
 fn lease(lease: &Lease) -> Result<(), WireError> {
@@ -68,7 +74,7 @@ pub(super) fn request(request: &Request) -> Result<(), WireError> {
             at_most("wait in ms", *wait_ms as usize, WATCH_MAX.as_millis() as usize)
         }
         Request::GrantChain { grants } => at_most("grants", grants.len(), GRANTS_MAX),
-        Request::Roster { records } => at_most("roster records", records.len(), ROSTER_MAX),
+        Request::Roster { records, revocations } => roster(records, revocations),
         Request::Join { body, .. } => at_most("bytes of a join", body.len(), JOIN_MAX - JOIN_HEAD),
         Request::Notice { reason, .. } => at_most("bytes of a reason", reason.len(), DETAIL_MAX),
         Request::LossDeclaration { shares } => at_most("shares", shares.len(), LEASES_MAX),
@@ -92,7 +98,7 @@ pub(super) fn response(response: &Response) -> Result<(), WireError> {
             at_most("admin records", admin.len(), ADMIN_RECORDS_MAX)?;
             entries(e)
         }
-        Response::Roster { records } => at_most("roster records", records.len(), ROSTER_MAX),
+        Response::Roster { records, revocations } => roster(records, revocations),
         _ => Ok(()),
     }
 }

@@ -67,7 +67,7 @@ pub struct Receipt {
     pub until: Day,
     /// Lease generation: a release names it.
     pub generation: u64,
-    /// Head of the ledger between account and holder.
+    /// Hash of the last statement that the holder signed for the account; zeros before the first.
     pub ledger_head: Hash,
 }
 
@@ -148,7 +148,8 @@ pub enum Request {
         grants: Vec<Signed>,
         reservation: Option<[u8; 16]>,
     },
-    /// Read ranges with proof (an audit is a small one). -> Data, then the proof stream.
+    /// Read ranges with proof (an audit is a small one). -> Data, then the proof stream. The
+    /// nonce, random and new for every request, comes back in the answer.
     Get {
         share: ShareId,
         account: PersonId,
@@ -211,9 +212,11 @@ pub enum Request {
     GrantGive {
         grant: Signed,
     },
-    /// Membership and endpoint records I know. -> Roster.
+    /// Membership and endpoint records I know, and devices given up ([`crate::keys::Revocation`]).
+    /// -> Roster.
     Roster {
         records: Vec<Signed>,
+        revocations: Vec<Signed>,
     },
     /// The only request of an unknown key, while a ticket is open. -> Joined.
     Join {
@@ -271,9 +274,11 @@ pub enum Response {
     Receipt {
         receipt: Signed,
     },
-    /// The proof stream of the ranges asked for follows (`content` defines it).
+    /// The proof stream of the ranges asked for follows (`content` defines it). `nonce` is the
+    /// request's, `ledger_head` as in a [`Receipt`].
     Data {
         len: u64,
+        nonce: [u8; 16],
         ledger_head: Hash,
     },
     Leases {
@@ -293,6 +298,7 @@ pub enum Response {
     },
     Roster {
         records: Vec<Signed>,
+        revocations: Vec<Signed>,
     },
     Joined {
         body: Vec<u8>,
@@ -350,9 +356,15 @@ pub struct Member {
     pub signing_key: [u8; 32],
     pub label: String,
     pub household: Hash,
+    /// The building or town, as a hash like the household's; the household's own where nobody
+    /// said more.
+    pub site: Hash,
+    /// Who runs the machine, where that is not its person.
+    pub operator: Option<PersonId>,
     pub addrs: Vec<SocketAddr>,
     /// Bytes it lends in all (a claim; nothing is earned by it).
     pub lends: u64,
+    /// Whose invitation brought the person here; None for who began.
     pub introducer: Option<PersonId>,
     /// A later record replaces an earlier.
     pub serial: u64,

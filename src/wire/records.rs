@@ -32,5 +32,5 @@ impl Record for Statement {
 
 impl Record for Member {
     const DOMAIN: Domain = Domain::Member;
-    const MAX: usize = 256 + LABEL_MAX + ADDRS_MAX * 32;
+    const MAX: usize = 320 + LABEL_MAX + ADDRS_MAX * 32;
 }

@@ -15,6 +15,7 @@ fn record(pack: &PackEncoder) -> CatalogueRecord {
                 id: pack.share(number, &stream(&pack.id(), number, 1)).unwrap().id,
                 holder: NodeId([1; 32]),
                 household: Hash([0; 32]),
+                domains: crate::content::FailureDomains::default(),
                 minter: PersonId([0; 32]),
                 seal_epoch: Epoch::FIRST,
             })

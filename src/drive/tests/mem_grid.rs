@@ -151,6 +151,7 @@ async fn upload(
             id: share.id,
             holder: node(i),
             household: household(i),
+            domains: crate::content::FailureDomains::default(),
             minter: PersonId([7; 32]),
             seal_epoch: source.seal_epoch(),
         };
@@ -197,6 +198,7 @@ impl DriveGrid for MemClient {
             notice: None,
             away_until: None,
             audits: (0, 0),
+            verified_ms: None,
         };
         holders.iter().enumerate().map(status).collect()
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod faults;
+mod journal;
 mod mem_grid;
 mod model;
 mod review;

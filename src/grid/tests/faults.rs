@@ -74,6 +74,24 @@ async fn wrong_bytes_are_not_believed_and_their_friend_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_to_another_question_proves_nothing() {
+    let v = Village::new(5, 1 << 30).await;
+    let pack = v.pack(2, 400_000);
+    let (placed, _) = finished(&v.upload(&pack, CODING, Vec::new()).await);
+    let record = pack.record(placed.clone());
+    let stale = placed.iter().position(|p| p.number == 0).unwrap();
+    v.set(v.index(&placed[stale].holder), Mood::Stale);
+    let all = [PackRange { offset: 0, len: 400_000 }];
+    let got = v.grid.fetch(&v.drive.id(), &record, &all, DEADLINE).await.unwrap();
+    assert_eq!(got[0][..], pack.encoder.bytes()[..], "the others are enough");
+    assert_eq!(v.grid.audit(v.drive.id(), &record, stale, false).await, Audit::NoAnswer);
+    let status = v.grid.status();
+    let friend = status.iter().find(|f| f.node == placed[stale].holder).unwrap();
+    assert!(friend.last_error.as_ref().is_some_and(|e| e.contains("another question")), "{friend:?}");
+    assert_eq!((friend.audits, friend.verified_ms), ((0, 0), None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn damaged_and_deleted_shares_are_read_around() {
     let v = Village::new(5, 1 << 30).await;
     let pack = v.pack(2, 400_000);

@@ -93,6 +93,9 @@ async fn a_friend_says_signed_what_it_keeps() {
     v.grid.note(&v.nodes[0], |h| *h = Default::default());
     v.grid.recall_statements();
     assert_eq!(v.grid.status().iter().find(|f| f.node == v.nodes[0]).unwrap().used, 300_000);
+    // What a receipt and an answer name is that statement.
+    let (_, signed) = v.grid.roster.statements().last(&v.nodes[0]).unwrap();
+    assert_eq!(v.holder(0).ledger_head(&second.account), signed.hash());
     // Somebody else's statement is not answered.
     let eve = Someone::new(99);
     let forged = Request::Statement { statement: crate::keys::Signed::record(eve.device.signing(), &second) };
@@ -170,6 +173,11 @@ async fn an_audit_tells_what_is_kept_lost_and_not_known() {
     let disk = v.disk(friend(3));
     let path = disk.paths().into_iter().find(|p| p.to_string_lossy().contains("/shares/")).unwrap();
     world_of(&disk).disk.remove(&path).unwrap();
+    let status = |place: usize| {
+        let status = v.grid.status();
+        status.into_iter().find(|f| f.node == placed[place].holder).unwrap()
+    };
+    assert!(status(4).audits == (1, 0) && status(4).verified_ms.is_some());
     let found = [audit(0).await, audit(1).await, audit(2).await, audit(3).await, audit(4).await];
     assert_eq!(found[..2], [Audit::NoAnswer, Audit::NoAnswer]);
     assert!(
@@ -177,6 +185,13 @@ async fn an_audit_tells_what_is_kept_lost_and_not_known() {
         "{found:?}"
     );
     assert_eq!(found[4], Audit::Kept);
+    assert_eq!((status(2).audits, status(3).audits, status(4).audits), ((1, 1), (1, 1), (2, 0)));
+    // What was counted is said, and the bytes of one day count once.
+    let counters = v.grid.roster.statements().account(&placed[4].holder).counters;
+    assert_eq!(counters.byte_days_verified, u128::from(status(4).used));
+    assert_eq!((counters.bytes_written, counters.audits.ok), (status(4).used, 2));
+    let off = v.grid.roster.statements().account(&placed[0].holder).counters;
+    assert_eq!((off.audits.offline, off.audits.unknown), (1, 0));
     // A holder never heard of has lost nothing; one that was removed has nothing for us any more.
     let mut strange = placed.clone();
     strange[0].holder = crate::keys::NodeId([200; 32]);

@@ -5,4 +5,5 @@ mod leases;
 mod logs;
 mod loopback;
 mod packs;
+mod roster;
 mod village;

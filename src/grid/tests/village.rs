@@ -31,6 +31,8 @@ pub enum Mood {
     Lying,
     /// Ends every answer early.
     Short,
+    /// Answers with the nonce of another question.
+    Stale,
 }
 
 struct Friend {
@@ -83,6 +85,11 @@ impl Net {
         }
         if let Some(bytes) = reply.body.as_mut().filter(|_| mood == Mood::Short) {
             bytes.truncate(bytes.len() / 2);
+        }
+        if let Response::Data { nonce, .. } = &mut reply.response
+            && mood == Mood::Stale
+        {
+            nonce[0] ^= 1;
         }
         Ok(reply)
     }
@@ -217,13 +224,15 @@ impl DriveAccess for Access {
     }
 }
 
-fn member(who: &Someone, i: u8) -> Signed {
+pub fn member(who: &Someone, i: u8) -> Signed {
     let member = Member {
         person: who.id(),
         node: who.node(),
         signing_key: who.device.signing().public(),
         label: format!("friend{i}"),
         household: Hash([i; 32]),
+        site: Hash([i; 32]),
+        operator: None,
         addrs: Vec::new(),
         lends: 1 << 40,
         introducer: None,

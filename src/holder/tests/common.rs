@@ -187,7 +187,7 @@ pub(crate) fn refusal(response: Response, from: &Someone) -> (Reason, u64, u64) 
 pub(crate) fn get(account: PersonId, share: ShareId, ranges: &[(u64, u32)], token: [u8; 32]) -> Request {
     let ranges =
         ranges.iter().map(|(offset, len)| crate::wire::Range { offset: *offset, len: *len }).collect();
-    Request::Get { share, account, token, ranges, leaf: crate::wire::LEAF_SMALL, nonce: [0; 16] }
+    Request::Get { share, account, token, ranges, leaf: crate::wire::LEAF_SMALL, nonce: [9; 16] }
 }
 
 /// Entries of the tests: postcard of these fields, signed as an entry header.

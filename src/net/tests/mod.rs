@@ -63,9 +63,9 @@ impl Service for Echo {
                     let refusal = self.refusal(&peer, Reason::OverLimit, "full");
                     responder.send(&Response::Refusal { refusal }).await.ok();
                 }
-                Request::Get { ranges, .. } => {
+                Request::Get { ranges, nonce, .. } => {
                     let len = u64::from(ranges[0].len);
-                    let data = Response::Data { len, ledger_head: crate::keys::Hash([0; 32]) };
+                    let data = Response::Data { len, nonce, ledger_head: crate::keys::Hash([0; 32]) };
                     let Ok(mut out) = responder.send_with_body(&data).await else { return };
                     let mut left = len as usize;
                     while left > 0 {

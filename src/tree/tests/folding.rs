@@ -224,6 +224,7 @@ fn record(shares: &[(u16, u8)]) -> CatalogueRecord {
         id: ShareId([*holder; 32]),
         holder: NodeId([*holder; 32]),
         household: Hash([0; 32]),
+        domains: crate::content::FailureDomains::default(),
         minter: PersonId([0; 32]),
         seal_epoch: Epoch::FIRST,
     };

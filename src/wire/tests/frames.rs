@@ -100,7 +100,9 @@ fn limits_are_enforced_on_both_sides() {
     let watch = Request::LogWatch { drive, token: [0; 32], vector: vec![], admin_len: 0, wait_ms };
     assert_eq!(refused(&watch), "wait in ms");
     let records = vec![signed(1); ROSTER_MAX + 1];
-    assert_eq!(refused(&Request::Roster { records }), "roster records");
+    assert_eq!(refused(&Request::Roster { records, revocations: vec![] }), "roster records");
+    let revocations = vec![signed(1); ROSTER_MAX + 1];
+    assert_eq!(refused(&Request::Roster { records: vec![], revocations }), "revocations");
     let body = vec![0; JOIN_MAX];
     assert_eq!(refused(&Request::Join { ticket: [0; 16], mac: [0; 32], body }), "bytes of a join");
     let reason = "x".repeat(DETAIL_MAX + 1);
@@ -122,10 +124,10 @@ fn answers_have_limits_too() {
         assert!(matches!(encode_response(&r), Err(WireError::OverLimit { .. })), "{r:?}");
         assert!(matches!(decode_response(&encode(&r)), Err(WireError::OverLimit { .. })));
     };
-    over(Response::Data { len: DATA_MAX + 1, ledger_head: Hash([0; 32]) });
+    over(Response::Data { len: DATA_MAX + 1, nonce: [0; 16], ledger_head: Hash([0; 32]) });
     over(Response::Hello { certificate: signed(1), label: "x".repeat(65), version: 1 });
     over(Response::Leases { done: vec![(ShareId([0; 32]), 0); LEASES_MAX + 1] });
-    over(Response::Roster { records: vec![signed(1); ROSTER_MAX + 1] });
+    over(Response::Roster { records: vec![signed(1); ROSTER_MAX + 1], revocations: vec![] });
     let entries = vec![vec![]; FETCH_ENTRIES_MAX + 1];
     over(Response::LogEntries { admin: vec![], entries, more: false });
 }
@@ -296,6 +298,8 @@ fn the_largest_records_fit_their_limits() {
         signing_key: [255; 32],
         label: "x".repeat(LABEL_MAX),
         household: Hash([255; 32]),
+        site: Hash([255; 32]),
+        operator: Some(PersonId([255; 32])),
         addrs: vec!["[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap(); ADDRS_MAX],
         lends: u64::MAX,
         introducer: Some(PersonId([255; 32])),
