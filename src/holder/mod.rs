@@ -14,6 +14,7 @@ mod get;
 mod leases;
 mod logs;
 mod put;
+mod reconcile;
 mod records;
 mod serve;
 mod shares;

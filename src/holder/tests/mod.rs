@@ -2,6 +2,7 @@
 
 mod crash;
 pub(crate) mod logs;
+mod lost_log;
 mod shares;
 
 pub(crate) mod common;
