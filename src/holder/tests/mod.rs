@@ -1,5 +1,6 @@
 //! A holder in memory: what it takes, gives, refuses, and what a power cut leaves.
 
+mod bounds;
 mod crash;
 pub(crate) mod logs;
 mod lost_log;
