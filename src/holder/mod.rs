@@ -174,11 +174,15 @@ impl Holder {
         day_of(self.world.now_ms())
     }
 
-    async fn disk_facts(&self) -> DiskFacts {
+    async fn free_space(&self) -> u64 {
         let (disk, dir) = (self.world.disk.clone(), self.places.lent.clone());
         let space = self.world.blocking(move || disk.space(&dir)).await;
-        let free = space.ok().and_then(Result::ok).map_or(0, |s| s.free);
-        let state = self.state.lock();
+        space.ok().and_then(Result::ok).map_or(0, |s| s.free)
+    }
+
+    /// Under the lock under which the answer is reserved: of two that are asked at once, the
+    /// second sees what the first was promised.
+    fn disk_facts(&self, state: &State, free: u64) -> DiskFacts {
         DiskFacts {
             capacity: self.lends.load(Ordering::Relaxed),
             lent: state.book.lent().saturating_add(state.reserved()),

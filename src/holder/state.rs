@@ -45,6 +45,11 @@ pub(super) enum Event {
         ours: Signed,
         theirs: Vec<u8>,
     },
+    /// What each link of the grants shown for a drive's logs allows: entries come without them.
+    LogLimits {
+        payers: Payers,
+        bytes: Vec<u64>,
+    },
 }
 
 /// An account that keeps a drive's logs here.
@@ -61,6 +66,8 @@ pub(super) struct State {
     /// The latest grant to each direct friend.
     pub given: BTreeMap<PersonId, (Signed, Grant)>,
     pub openers: BTreeMap<(DriveId, PersonId), Opener>,
+    /// Bytes each link of the grants along these payers allows, as last shown.
+    pub log_limits: BTreeMap<Payers, Vec<u64>>,
     pub counters: BTreeMap<PersonId, Counters>,
     pub statements: BTreeMap<PersonId, Signed>,
     pub reservations: BTreeMap<[u8; 16], Reservation>,
@@ -106,6 +113,9 @@ impl State {
             }
             Event::Statement { account, ours, .. } => {
                 self.statements.insert(account, ours);
+            }
+            Event::LogLimits { payers, bytes } => {
+                self.log_limits.insert(payers, bytes);
             }
         }
     }
@@ -160,6 +170,11 @@ impl State {
             payers: opener.payers.clone(),
             read_token_hash: opener.read_token_hash,
         }));
+        out.extend(
+            self.log_limits
+                .iter()
+                .map(|(payers, bytes)| Event::LogLimits { payers: payers.clone(), bytes: bytes.clone() }),
+        );
         out.extend(self.counters.iter().map(|(a, c)| Event::Counted { account: *a, counters: *c }));
         out.extend(self.statements.iter().map(|(account, ours)| Event::Statement {
             account: *account,
