@@ -47,7 +47,7 @@ impl NodeService {
                     None => responder.send(&reply.response).await,
                     Some(bytes) => {
                         let mut writer = responder.send_with_body(&reply.response).await?;
-                        writer.write(bytes).await?;
+                        writer.write_all(bytes).await?;
                         writer.finish()
                     }
                 }

@@ -249,7 +249,14 @@ impl Dirty {
         layers.sealing = Some(layer.clone());
         Some((layer, layers.sealed.clone()))
     }
-    /// The sealer is done: `chunk` holds the sealing layer over the sealed one.
+    /// Whether the layer being sealed is this one: a file may be cut and written again while
+    /// the sealers still have what was there before.
+    pub fn seals(&self, index: u64, bytes: &Arc<Vec<u8>>) -> bool {
+        let sealing = self.chunks.get(&index).and_then(|l| l.sealing.as_ref());
+        sealing.is_some_and(|layer| Arc::ptr_eq(&layer.bytes, bytes))
+    }
+    /// The sealer is done: `chunk` holds the sealing layer over the sealed one. Only for the
+    /// layer that [`Dirty::seals`] knows.
     pub fn end_seal(&mut self, index: u64, chunk: ChunkRef) {
         let Some(layers) = self.chunks.get_mut(&index) else { return };
         let Some(layer) = layers.sealing.take() else { return };

@@ -6,6 +6,7 @@ use super::records::{self, Placed, Settled};
 use super::shared::Shared;
 use crate::content::{Content, Ref};
 use crate::keys::ChunkId;
+use crate::store::StoreError;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -215,19 +216,41 @@ impl Shared {
         }
     }
 
+    /// Tell all pending operations again, as many at a time as the journal takes into memory.
+    /// Those that come or go meanwhile have records of their own.
+    async fn tell_pending(&self) -> Result<()> {
+        let mut next = Some(0);
+        while let Some(from) = next.take() {
+            {
+                let core = self.core.lock();
+                for (n, pending) in core.pending.range(from..) {
+                    let record =
+                        Settled { op: pending.op.clone(), chunks: pending.chunks.clone(), replaces: None };
+                    let bytes = records::encode(&record);
+                    match self.journal.append_urgent(records::PENDING, &[&bytes]) {
+                        Ok(_) => {}
+                        Err(StoreError::Busy(_)) => {
+                            next = Some(*n);
+                            break;
+                        }
+                        Err(e) => return Err(self.fail(&e)),
+                    }
+                }
+            }
+            if next.is_some() {
+                self.journal.sync_all().await.map_err(|e| self.fail(&e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tell everything that still matters again at the journal's end, and trim what is before.
     pub async fn compact_journal(&self) -> Result<()> {
         let start = {
-            let core = self.core.lock();
-            let start = self.journal.status().last;
-            for pending in core.pending.values() {
-                let record =
-                    Settled { op: pending.op.clone(), chunks: pending.chunks.clone(), replaces: None };
-                let bytes = records::encode(&record);
-                self.journal.append_urgent(records::PENDING, &[&bytes]).map_err(|e| self.fail(&e))?;
-            }
-            start
+            let _still = self.core.lock();
+            self.journal.status().last
         };
+        self.tell_pending().await?;
         let safe = records::encode(&self.publishing.lock().safe);
         self.journal.append_urgent(records::ENTRIES_SAFE, &[&safe]).map_err(|e| self.fail(&e))?;
         let packs: Vec<_> = {

@@ -142,7 +142,9 @@ impl Shared {
         let Some(record) = self.view().pack(pack).map_err(index_error)? else {
             return Ok(FileState::AtRisk { margin: 0 });
         };
-        let coding = coding_of(&record);
+        // While it is uploaded its own coding is known; the catalogue tells of the shares placed.
+        let uploading = self.uploads.lock().packs.get(pack).map(|p| p.intent.coding);
+        let coding = uploading.unwrap_or_else(|| coding_of(&record));
         // A repair counts when it is done: promised, told in an entry, and that at friends.
         let under_repair = self.uploads.lock().packs.get(pack).and_then(|p| p.repair.clone());
         let damaged = under_repair.is_some();

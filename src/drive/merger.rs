@@ -5,8 +5,8 @@ use super::access::entry_key;
 use super::api::{Error, Invalidation, Result};
 use super::shared::{Shared, index_error, tree_error};
 use crate::grid::News;
-use crate::keys::{AdminLog, AdminRecord, Signed, encode};
-use crate::tree::{Checked, EntryError, Opened, Touched};
+use crate::keys::{AdminLog, AdminRecord, Power, Signed, encode};
+use crate::tree::{Change, Checked, EntryError, Fold, FoldError, Opened, Touched};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +133,12 @@ impl Shared {
             return Ok(None);
         }
         let checked = Checked::parse(bytes, &self.drive)?;
+        if checked.log == self.log
+            && matches!(self.index.get(&entry_key(&checked.log, checked.header.seq)), Ok(Some(_)))
+        {
+            self.forked();
+            return Ok(None);
+        }
         let admin = self.admin.lock();
         let Some(writer) = admin.writer(&checked.header.writer) else {
             drop(admin);
@@ -149,8 +155,36 @@ impl Shared {
                 return Ok(None);
             }
         }
+        let may_set_rules = writer.writer.power >= Power::Admin;
         drop(admin);
-        checked.open(&self.keys()).map(Some)
+        let opened = checked.open(&self.keys())?;
+        let sets_rules = opened.operations.iter().any(|op| matches!(op.change, Change::SetRules { .. }));
+        if sets_rules && !may_set_rules {
+            self.note("an entry is refused: its writer may not change the drive's rules".into());
+            return Ok(None);
+        }
+        if opened.header.log() == self.log && self.contradicts(&opened) {
+            self.forked();
+            return Ok(None);
+        }
+        Ok(Some(opened))
+    }
+
+    /// Whether an entry of this machine's log has other operations under numbers that are
+    /// pending here.
+    fn contradicts(&self, entry: &Opened) -> bool {
+        let core = self.core.lock();
+        entry.operations.iter().any(|op| core.pending.get(&op.n).is_some_and(|p| p.op != *op))
+    }
+
+    /// Somebody else has gone on with this machine's log: nothing more is written here, so that
+    /// neither takes the other's place.
+    fn forked(&self) {
+        let why = "another copy of this machine writes to the drive (a clone, or this is a restored \
+                   backup): copy what is new here to another place, move the drive's state away, and start again";
+        if self.failed.lock().replace(why.into()).is_none() {
+            self.note(why.into());
+        }
     }
 
     fn fold_in(&self, entries: Vec<(Vec<u8>, Opened)>) -> Result<()> {
@@ -169,7 +203,18 @@ impl Shared {
             }
             opened.push(entry);
         }
-        let mut step = core.fold.take(&*self.index, opened).map_err(tree_error)?;
+        let mut step = match core.fold.take(&*self.index, opened) {
+            Ok(step) => step,
+            Err(e) => {
+                // What it remembers is ahead of the table: begin again from there.
+                let label = core.fold.label().to_string();
+                core.fold = Fold::open(&*self.index, self.log, &label).map_err(tree_error)?;
+                if let FoldError::Upgrade(_) = e {
+                    self.failed.lock().get_or_insert_with(|| e.to_string());
+                }
+                return Err(tree_error(e));
+            }
+        };
         step.batch.writes.extend(writes);
         self.index.commit(step.batch).map_err(index_error)?;
         drop(core);

@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A pack that friends did not take whole is tried again after this, or when friends change.
 pub(super) const RETRY: Duration = Duration::from_secs(20);
+/// Chunks in one pack: what says where they lie is one operation (36 bytes each).
+const PACK_CHUNKS_MAX: usize = 4096;
 /// Transfers that outlive their turn because a holder is slow; more are cut off.
 const STRAGGLERS_MAX: usize = 2;
 
@@ -128,7 +130,7 @@ impl Shared {
     async fn fill(&self) -> Result<Option<Filled>, String> {
         let mut builder = PackBuilder::new();
         let (mut chunks, mut objects, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
-        while builder.used() < PACK_LEN {
+        while builder.used() < PACK_LEN && chunks.len() < PACK_CHUNKS_MAX {
             let Some((id, users)) = self.uploads.lock().pop() else { break };
             let Some((reference, sealed)) = self.own_chunk(&id).await else {
                 self.lose(&id);

@@ -11,6 +11,7 @@ use crate::keys::{Hash, LogId, PackId};
 use crate::tree::{
     Change, Checked, Draft, ObjectId, OpId, Opened, Operation, publishable, queues, seal_entry,
 };
+use crate::wire::Head;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,9 @@ const AGAIN: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(1);
 /// Catalogue records in one entry: with their roots and places about 2.5 kB each.
 const RECORDS_MAX: usize = 96;
+
+/// Chunks whose places one operation tells.
+const TOLD_AT_ONCE: usize = 4096;
 
 /// Own entries that too few households have.
 #[derive(Default)]
@@ -133,7 +137,9 @@ impl Shared {
             due.map(|p| (p.intent.pack, p.intent.chunks.clone())).collect()
         };
         for (pack, chunks) in due {
-            self.change(|_| Ok(Change::PackContents { pack, chunks }))?;
+            for chunks in chunks.chunks(TOLD_AT_ONCE) {
+                self.change(|_| Ok(Change::PackContents { pack, chunks: chunks.to_vec() }))?;
+            }
             if let Some(p) = self.uploads.lock().packs.get_mut(&pack) {
                 p.told = true;
             }
@@ -262,7 +268,7 @@ impl Shared {
                 };
                 match event {
                     Some(AppendEvent::Acked { household, heads, .. }) => {
-                        let own = heads.iter().filter(|h| h.log == shared.log).map(|h| h.seq).max();
+                        let own = heads.iter().filter(|h| shared.is_own_entry(h)).map(|h| h.seq).max();
                         shared.acked(household, own.unwrap_or(0));
                     }
                     Some(AppendEvent::Refused { refusal, .. }) => {
@@ -273,6 +279,17 @@ impl Shared {
                 }
             }
         });
+    }
+
+    /// Whether a head is an entry of this machine's log as it is here. A holder may have another
+    /// entry under the same number, of a clone of this machine or of one set back to a backup:
+    /// then it does not have ours.
+    fn is_own_entry(&self, head: &Head) -> bool {
+        if head.log != self.log {
+            return false;
+        }
+        let Ok(Some(bytes)) = self.index.get(&entry_key(&self.log, head.seq)) else { return false };
+        Checked::claimed(&bytes, &self.drive).is_ok_and(|entry| entry.hash == head.hash)
     }
 
     /// A household has our log up to `seq`.
@@ -336,7 +353,10 @@ impl Shared {
         let mut uploads = self.uploads.lock();
         for pack in uploads.packs.values_mut() {
             let told = pack.catalogued == pack.placed.len() && pack.told;
-            if told && pack.catalogued_level >= super::packer::good(pack.intent.coding) && !pack.released {
+            // At the only friend it is thin: the own copy stays.
+            let good = pack.intent.coding.n > pack.intent.coding.k
+                && pack.catalogued_level >= super::packer::good(pack.intent.coding);
+            if told && good && !pack.released {
                 pack.released = true;
                 release.extend(pack.intent.chunks.iter().map(|(id, _)| *id));
             }

@@ -181,12 +181,13 @@ impl Shared {
 
     /// Open node chunks and keep them with the file.
     pub async fn fetch_nodes(&self, live: &Live, need: Vec<ChunkRef>) -> Result<()> {
+        // Once for all that is needed now: what was just fetched must not go again.
+        if live.nodes.lock().count >= NODES_MAX {
+            *live.nodes.lock() = Default::default();
+        }
         for chunk in need {
             let plain = self.read_chunk(&chunk, 0, chunk.len, true).await?;
             let mut nodes = live.nodes.lock();
-            if nodes.count >= NODES_MAX {
-                *nodes = Default::default();
-            }
             nodes.count += 1;
             nodes.nodes.insert(&chunk, &plain).map_err(|e| Error::Unreadable(e.to_string()))?;
         }

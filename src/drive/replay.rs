@@ -160,15 +160,24 @@ impl Replay {
         let mut files = BTreeMap::new();
         for (object, steps) in std::mem::take(&mut self.files) {
             let mut file = None;
+            // A group that is not whole ends the file as it was, up to one that tells it anew.
+            let mut broken = false;
             for step in steps {
                 match step {
-                    Step::Mtime(mtime) => {
+                    Step::Mtime(mtime) if !broken => {
                         file.iter_mut().for_each(|f: &mut FileReplay| f.mtime = mtime);
                     }
-                    Step::Group(commit, parts) if whole(own, &parts).await => {
-                        apply(&mut file, commit, parts);
+                    Step::Mtime(_) => {}
+                    Step::Group(commit, parts) => {
+                        let stands = commit.base.is_some() || (!broken && file.is_some());
+                        if stands && whole(own, &parts).await {
+                            apply(&mut file, commit, parts);
+                            broken = false;
+                        } else {
+                            broken = true;
+                            outlive(&mut file, parts);
+                        }
                     }
-                    Step::Group(..) => break,
                 }
             }
             let Some(mut file) = file else { continue };
@@ -193,6 +202,15 @@ async fn whole(own: &Segments, parts: &[Part]) -> bool {
         }
     }
     true
+}
+
+/// The chunks of a group that was passed over: a later replay comes through them again.
+fn outlive(file: &mut Option<FileReplay>, parts: Vec<Part>) {
+    let Some(file) = file else { return };
+    file.dirty.outlived.extend(parts.into_iter().filter_map(|part| match part {
+        Part::Sealed(part) => Some(part.chunk.id),
+        Part::Data { .. } => None,
+    }));
 }
 
 /// One group on top of the file as it was.

@@ -233,11 +233,17 @@ impl Shared {
     fn settled(&self, live: &Arc<Live>, moment: Moment, made: Made) -> Result<()> {
         let mut core = self.core.lock();
         let mut state = live.state.lock();
+        // Removed while it settled: a content now would bring it back.
+        let inode = self.view().inode(live.object).map_err(index_error)?;
+        if state.gone || !inode.is_some_and(|inode| inode.is_live()) {
+            return Ok(());
+        }
         // A version that no friend has had is not worth telling: this one takes its place.
         let replaces = state.base.and_then(|b| self.replaceable(&core, b).map(|base| (b.n, base)));
         let base = replaces.map_or(state.base, |(_, base)| base);
         let (object, content, mtime) = (live.object, made.content.clone(), moment.mtime);
         let op = self.operation(&core, Change::SetContent { object, base, content, mtime });
+        super::shared::fits(&op)?;
         let replaced = replaces.map(|r| r.0);
         let settled = Settled { op: op.clone(), chunks: made.chunks.clone(), replaces: replaced };
         self.journal.append(records::SETTLED, &records::encode(&settled)).map_err(|e| self.fail(&e))?;

@@ -124,6 +124,8 @@ impl Shared {
         changes: &BTreeMap<u64, Ref>,
         chunks: &mut Vec<ChunkId>,
     ) -> Result<Content> {
+        // An update needs all nodes above its changes at once, however many: they are its own.
+        let mut nodes = live.nodes.lock().nodes.clone();
         loop {
             let mut made: Vec<(ChunkRef, Vec<u8>)> = Vec::new();
             let keys = self.keys();
@@ -134,12 +136,14 @@ impl Shared {
                 made.push((chunk.clone(), out));
                 Ok(chunk)
             };
-            let step = {
-                let nodes = live.nodes.lock();
-                update(&old, size, changes, &nodes.nodes, seal).map_err(|e| Error::Unreadable(e.0))?
-            };
+            let step = update(&old, size, changes, &nodes, seal).map_err(|e| Error::Unreadable(e.0))?;
             match step {
-                Step::Need(need) => self.fetch_nodes(live, need).await?,
+                Step::Need(need) => {
+                    for chunk in need {
+                        let plain = self.read_chunk(&chunk, 0, chunk.len, true).await?;
+                        nodes.insert(&chunk, &plain).map_err(|e| Error::Unreadable(e.to_string()))?;
+                    }
+                }
                 Step::Done(content) => {
                     for (chunk, sealed) in made {
                         chunks.push(chunk.id);

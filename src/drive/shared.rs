@@ -12,7 +12,7 @@ use super::setup::{DriveOptions, DriveSetup};
 use super::uploads::Uploads;
 use crate::keys::{AdminLog, ChunkId, DriveId, DriveKeys, LogId, PackId, PersonId, WriterKey};
 use crate::store::{EntryLog, Journal, SealedFile, Segments, StoreError};
-use crate::tree::{Change, Fold, FoldError, ObjectId, OpId, Operation, TableError, TimeNs, View};
+use crate::tree::{Change, Fold, FoldError, OP_MAX, ObjectId, OpId, Operation, TableError, TimeNs, View};
 use crate::world::{Index, World};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -180,9 +180,14 @@ impl Shared {
     }
     /// Writes stop: the journal cannot be trusted to take them.
     pub fn fail(&self, why: &StoreError) -> Error {
-        if let StoreError::Full(_) = why {
-            self.full.notify_one();
-            return Error::NoSpace;
+        match why {
+            StoreError::Full(_) => {
+                self.full.notify_one();
+                return Error::NoSpace;
+            }
+            // Memory for records is full because the disk is slow: nothing is broken.
+            StoreError::Busy(_) => return Error::TimedOut,
+            _ => {}
         }
         let text = why.to_string();
         if self.failed.lock().replace(text.clone()).is_none() {
@@ -207,6 +212,7 @@ impl Shared {
         let mut core = self.core.lock();
         let change = decide(self.view())?;
         let op = self.operation(&core, change);
+        fits(&op)?;
         let bytes = records::encode(&op);
         self.journal.append(records::OP, &bytes).map_err(|e| self.fail(&e))?;
         self.apply(&mut core, Pending { op, chunks: Vec::new() })
@@ -243,6 +249,15 @@ impl Shared {
             self.room.notify_waiters();
         }
     }
+}
+
+/// Refuses an operation that the tree would refuse, before the journal has it.
+pub fn fits(op: &Operation) -> Result<()> {
+    let bytes = records::encode(op).len();
+    if bytes <= OP_MAX {
+        return Ok(());
+    }
+    Err(Error::Internal(format!("an operation takes {bytes} bytes, and one may take {OP_MAX}")))
 }
 
 impl DriveSetup {

@@ -257,7 +257,11 @@ fn restore_operations(
     let kept = std::mem::take(&mut replay.ops);
     if rebuilt {
         for pending in kept.into_values() {
-            shared.apply(&mut core, pending).map_err(|e| OpenError::Tree(e.to_string()))?;
+            let n = pending.op.n;
+            // One that the tree refuses must not keep the others, and the drive, away.
+            if let Err(e) = shared.apply(&mut core, pending) {
+                shared.note(format!("change {n} of this machine cannot be made again: {e}"));
+            }
         }
         return Ok(());
     }

@@ -39,6 +39,10 @@ impl Shared {
                     state = state.min(FileState::Published);
                 }
                 pack.objects.iter().for_each(|o| put(*o, state));
+                // After a start it is not known of which files it is: it may be any.
+                if pack.objects.is_empty() && pack.repair.is_none() {
+                    put(ROOT, state);
+                }
             }
         }
         {
@@ -67,6 +71,14 @@ impl Shared {
             }
         }
         out
+    }
+
+    /// The least state of packs under way of which it is not known, after a start, whose files
+    /// they hold.
+    fn ownerless(&self) -> Option<FileState> {
+        let uploads = self.uploads.lock();
+        let packs = uploads.packs.values().filter(|p| p.objects.is_empty() && p.repair.is_none());
+        packs.map(|p| self.level_state(p.catalogued_level.min(p.level()), p.intent.coding)).min()
     }
 
     pub fn level_state(&self, level: Level, coding: crate::content::Coding) -> FileState {
@@ -143,7 +155,7 @@ impl Shared {
     pub fn kept_by_friends(&self, id: &ChunkId) -> bool {
         let Ok(places) = self.view().chunk_places(id) else { return false };
         places.iter().any(|p| {
-            self.pack_state(&p.pack).is_ok_and(|s| s.is_safe() || s.is_full())
+            self.pack_state(&p.pack).is_ok_and(FileState::is_safe)
                 && self.uploads.lock().packs.get(&p.pack).is_none_or(|u| u.released)
         })
     }
@@ -194,13 +206,16 @@ impl Shared {
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
             progress.borrow_and_update();
-            let below: Vec<FileState> = self
+            let mut below: Vec<FileState> = self
                 .under_way()
                 .into_iter()
                 .filter(|(o, s)| !reaches(*s, level) && self.is_below(*o, object))
                 .map(|(_, s)| s)
                 .collect();
-            let damage = self.worst_damage().filter(|_| ino == super::api::ROOT_INO);
+            // What cannot be told of a single file may be of any below a directory.
+            let is_dir = self.view().inode(object).is_ok_and(|i| i.is_some_and(|i| i.is_dir()));
+            below.extend(self.ownerless().filter(|s| is_dir && !reaches(*s, level)));
+            let damage = self.worst_damage().filter(|_| is_dir);
             let clean = damage.unwrap_or_else(|| self.file_state(ino).unwrap_or(FileState::Local));
             let sound = ino == super::api::ROOT_INO && damage.is_none();
             let clean_enough = sound || reaches(clean, level);
@@ -245,6 +260,9 @@ impl Shared {
                 let (ino, size, path) = (inode.ino, inode.size, self.path_of(*object));
                 unsafe_list.push(UnsafeFile { ino, path, size, state: *state });
             }
+        }
+        if self.ownerless().is_some_and(|state| !state.is_safe()) {
+            unsafe_files += 1;
         }
         let (packs_uploading, packs_below_safe, bytes_to_upload) = self.packs_status();
         let pending_operations = self.core.lock().pending.len() as u64;

@@ -127,19 +127,21 @@ impl Shared {
             let job = jobs.lock().await.recv().await;
             let Some(job) = job else { return };
             let _named_soon = self.naming.read().await;
+            let bytes = job.layer.bytes.clone();
             let done = self.seal_layer(job.layer, job.below).await;
-            self.sealed(&job.live, job.index, done);
+            self.sealed(&job.live, job.index, &bytes, done);
         }
     }
 
-    /// A seal ended: the file refers to the segment now.
-    pub fn sealed(&self, live: &Arc<Live>, index: u64, done: Result<ChunkRef>) {
+    /// A seal of these bytes ended: the file refers to the segment now, unless they were cut
+    /// off meanwhile.
+    fn sealed(&self, live: &Arc<Live>, index: u64, bytes: &Arc<Vec<u8>>, done: Result<ChunkRef>) {
         let mut again = false;
         let mut failed = None;
         {
             let mut state = live.state.lock();
             let frozen = state.frozen;
-            if let Some(dirty) = &mut state.dirty {
+            if let Some(dirty) = state.dirty.as_mut().filter(|dirty| dirty.seals(index, bytes)) {
                 let before = dirty.buffered;
                 match done {
                     Ok(chunk) => dirty.end_seal(index, chunk),
@@ -223,10 +225,14 @@ impl Shared {
         self.seal_ends(live);
         let Some(group) = Group::take(live, whole) else { return Ok(()) };
         let done = self.append_group(live, group).await;
-        if done.is_err()
-            && let Some(dirty) = &mut live.state.lock().dirty
-        {
-            dirty.forget_journal();
+        if done.is_err() {
+            let mut state = live.state.lock();
+            // Perhaps the base was in what failed: without one the next group has nothing to
+            // stand on.
+            state.base_journaled = false;
+            if let Some(dirty) = &mut state.dirty {
+                dirty.forget_journal();
+            }
         }
         done
     }

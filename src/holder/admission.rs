@@ -18,7 +18,8 @@ pub const RESERVATIONS_MAX: usize = 256;
 /// Room promised to an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Reservation {
-    pub key: LeaseKey,
+    /// None for bytes of logs.
+    pub key: Option<LeaseKey>,
     pub payers: Payers,
     pub bytes: u64,
     /// On the monotonic clock; None while the share is arriving.
@@ -100,16 +101,17 @@ impl Holder {
             return Err(Box::new(self.refuse(Reason::Malformed, account, "an empty share, or for no time")));
         }
         let chain = self.chain(account, grants)?;
-        let disk = self.disk_facts().await;
+        let free = self.free_space().await;
         let id = self.world.random::<16>();
         let now = self.world.clock.monotonic();
         let mut state = self.state.lock();
         state.reservations.retain(|_, r| r.expires.is_none_or(|at| now < at));
-        let mine = state.reservations.values().filter(|r| r.key.0 == account).count();
+        let mine = state.reservations.values().filter(|r| r.key.is_some_and(|k| k.0 == account)).count();
         if mine >= RESERVATIONS_MAX {
             drop(state);
             return Err(Box::new(self.refuse(Reason::Busy, account, "too many offers are open")));
         }
+        let disk = self.disk_facts(&state, free);
         let key = (account, lease.share);
         let extra = if has(&state, &key, lease.len) { 0 } else { lease.len };
         if let Err((reason, limit, used)) = decide(&state, &chain, extra, &disk, self) {
@@ -119,7 +121,7 @@ impl Holder {
         }
         let payers = chain.path();
         let expires = expires.then(|| now + RESERVATION_TIME);
-        let reservation = Reservation { key, payers: payers.clone(), bytes: extra, expires };
+        let reservation = Reservation { key: Some(key), payers: payers.clone(), bytes: extra, expires };
         state.reservations.insert(id, reservation);
         drop(state);
         Ok(Held { holder: Some(self.clone()), id, payers })
@@ -136,7 +138,7 @@ impl Holder {
         let mut state = self.state.lock();
         let reservation = state.reservations.get_mut(&id)?;
         let in_time = reservation.expires.is_some_and(|at| now < at);
-        if reservation.key != (*account, *share) || !in_time {
+        if reservation.key != Some((*account, *share)) || !in_time {
             return None;
         }
         reservation.expires = None;
@@ -145,34 +147,54 @@ impl Holder {
         Some(Held { holder: Some(self.clone()), id, payers })
     }
 
-    /// Whether `bytes` more of a drive's logs may be kept for an account.
-    pub(super) async fn admit_log(
-        &self,
+    /// Reserve room for `bytes` more of a drive's logs, or say why not.
+    pub(super) async fn reserve_log(
+        self: &Arc<Self>,
         payers: &Payers,
         account: PersonId,
         bytes: u64,
-    ) -> Result<(), Box<Response>> {
-        let disk = self.disk_facts().await;
+    ) -> Result<Held, Box<Response>> {
+        let free = self.free_space().await;
+        let id = self.world.random::<16>();
         let decided = {
-            let state = self.state.lock();
-            // The root's grant bounds logs; delegated limits were checked when they were opened.
-            let root = payers.first().copied().unwrap_or(account);
-            let granted = match state.given.get(&root) {
-                _ if root == self.options.owner => u64::MAX,
-                Some((_, grant)) => grant.bytes,
-                None => 0,
+            let mut state = self.state.lock();
+            let disk = self.disk_facts(&state, free);
+            let links = self.log_links(&state, payers);
+            let admitted = match bytes {
+                // Nothing new is no reason to refuse one whose grant was lowered since.
+                0 => Decision::Accept,
+                _ => admit(bytes, u64::MAX, &links, &disk, &self.options.policy),
             };
-            let links = [Facts::friend(granted, state.used(&[root]))];
-            match admit(bytes, u64::MAX, &links, &disk, &self.options.policy) {
-                Decision::Accept => Ok(()),
+            match admitted {
+                Decision::Accept => {
+                    let reservation = Reservation { key: None, payers: payers.clone(), bytes, expires: None };
+                    state.reservations.insert(id, reservation);
+                    Ok(())
+                }
                 Decision::Refuse { reason, limit, used } => Err((reason, limit, used)),
             }
         };
-        decided.map_err(|(reason, limit, used)| {
-            let detail =
-                format!("{used} of {limit} bytes are used; there is no room for {bytes} more of logs");
-            Box::new(self.refuse_at(reason, account, limit, used, detail))
-        })
+        match decided {
+            Ok(()) => Ok(Held { holder: Some(self.clone()), id, payers: payers.clone() }),
+            Err((reason, limit, used)) => {
+                let detail =
+                    format!("{used} of {limit} bytes are used; there is no room for {bytes} more of logs");
+                Err(Box::new(self.refuse_at(reason, account, limit, used, detail)))
+            }
+        }
+    }
+
+    /// What bounds the logs along a path of payers: the root's grant as it is now, and the
+    /// delegated ones as they were shown when the logs were opened.
+    fn log_links(&self, state: &State, payers: &Payers) -> Vec<Facts> {
+        let shown = state.log_limits.get(payers);
+        let limit = |i: usize| match (i, payers.first()) {
+            (0, Some(root)) if *root != self.options.owner => {
+                state.given.get(root).map_or(0, |(_, grant)| grant.bytes)
+            }
+            _ => shown.and_then(|bytes| bytes.get(i)).copied().unwrap_or(u64::MAX),
+        };
+        (0..payers.len()).map(|i| Facts::friend(limit(i), state.used(&payers[..=i]))).collect()
     }
 }
 

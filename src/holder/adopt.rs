@@ -75,9 +75,8 @@ impl Holder {
     ) -> Result<u64, Response> {
         let (account, len, files) = (lease.account, lease.len, self.files.clone());
         let internal = |e: String| self.refuse(Reason::Internal, account, e);
-        let permits = u32::try_from(len.div_ceil(1024)).unwrap_or(u32::MAX);
-        let permits = permits.min((super::ANSWERS_MAX / 1024) as u32);
-        let _room = self.answers.acquire_many(permits).await.map_err(|e| internal(e.to_string()))?;
+        let room = self.answers.take(account, super::answer_units(len)).await;
+        let _room = room.map_err(|e| internal(e.to_string()))?;
         let bytes = self.world.blocking(move || files.bytes(&from, len)).await;
         let bytes = bytes.unwrap_or_else(|e| Err(ShareError::Damaged(e.to_string())));
         let bytes = bytes.map_err(|e| self.refuse(Reason::NotFound, account, e.to_string()))?;

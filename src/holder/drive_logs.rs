@@ -31,6 +31,11 @@ const PAGE_BYTES: usize = ENTRY_MAX;
 
 const RECORD_ADMIN: u8 = 0;
 const RECORD_ENTRY: u8 = 1;
+/// As [`RECORD_ADMIN`], with the account that brought it and pays for it.
+const RECORD_ADMIN_OF: u8 = 2;
+
+/// Bytes of a record of an admin record before it: kind and account.
+const ADMIN_HEAD: usize = 1 + 32;
 
 /// One drive's logs.
 pub(super) struct DriveLogs {
@@ -45,8 +50,10 @@ pub(super) struct DriveLogs {
 pub(super) struct Known {
     admin: Option<AdminLog>,
     logs: BTreeMap<LogId, OneLog>,
-    /// Bytes each account had kept.
+    /// Bytes each account had kept: entries and admin records.
     pub bytes: BTreeMap<PersonId, u64>,
+    /// Of these, bytes of admin records, which lie in memory.
+    pub admin_bytes: BTreeMap<PersonId, u64>,
 }
 
 struct OneLog {
@@ -62,6 +69,13 @@ impl Known {
             RECORD_ADMIN => {
                 if let Ok(record) = crate::wire::decode::<Signed>(rest) {
                     self.admin_record(drive, record);
+                }
+            }
+            RECORD_ADMIN_OF => {
+                let Some((account, rest)) = rest.split_first_chunk::<32>() else { return };
+                if let Ok(record) = crate::wire::decode::<Signed>(rest) {
+                    self.admin_record(drive, record);
+                    self.bill_admin(PersonId(*account), payload.len() as u64);
                 }
             }
             RECORD_ENTRY => {
@@ -83,6 +97,26 @@ impl Known {
             // One that does not fit was refused before it was written.
             Some(log) => drop(log.append(record)),
         }
+    }
+
+    fn bill_admin(&mut self, account: PersonId, bytes: u64) {
+        for bill in [&mut self.bytes, &mut self.admin_bytes] {
+            let sum = bill.entry(account).or_default();
+            *sum = sum.saturating_add(bytes);
+        }
+    }
+
+    /// Whether a person is a member by the longer of this admin log and the one shown: who was
+    /// let go does not come back with the beginning of it.
+    pub fn is_member(&self, shown: &AdminLog, person: &PersonId) -> bool {
+        let longest = self.admin.as_ref().filter(|known| known.len() >= shown.len()).unwrap_or(shown);
+        longest.member(person).is_some()
+    }
+
+    /// Bytes that admin records take which are not here yet.
+    pub fn admin_news(&self, shown: &[Signed]) -> u64 {
+        let had = self.admin.as_ref().map_or(0, AdminLog::len) as usize;
+        shown.iter().skip(had).map(|record| (ADMIN_HEAD + encode(record).len()) as u64).sum()
     }
 
     /// Whether an entry is the next of its log.
@@ -135,10 +169,11 @@ impl DriveLogs {
             changed: watch::channel(0).0,
         })
     }
-    /// Take in admin records from the genesis on. The inner error is about the records.
+    /// Take in admin records from the genesis on, which an account pays for. The inner error is about the records.
     pub async fn extend_admin(
         &self,
         drive: &DriveId,
+        account: PersonId,
         records: &[Signed],
     ) -> Result<Result<(), String>, RecordError> {
         let _one = self.appending.lock().await;
@@ -154,14 +189,18 @@ impl DriveLogs {
         if let Err(e) = log.extend(0, records) {
             return Ok(Err(e.to_string()));
         }
-        let mut last = None;
+        let (mut last, mut bytes) = (None, 0u64);
         for record in log.records(had) {
-            let payload = [&[RECORD_ADMIN][..], &encode(record)].concat();
+            let payload = [&[RECORD_ADMIN_OF][..], &account.0, &encode(record)].concat();
+            bytes += payload.len() as u64;
             last = Some(self.file.enqueue(&payload));
         }
         if let Some(ticket) = last {
             ticket.durable().await?;
-            self.known.lock().admin = Some(log);
+            let mut known = self.known.lock();
+            known.admin = Some(log);
+            known.bill_admin(account, bytes);
+            drop(known);
             self.changed.send_modify(|n| *n += 1);
         }
         Ok(Ok(()))

@@ -1,6 +1,7 @@
 //! Giving shares back, with proof: every byte is checked against the hash tree first.
 
 use super::shares::ShareError;
+use super::turns::Turn;
 use super::{Caller, Holder, Reply};
 use crate::content::Leaf;
 use crate::keys::{ct_eq, read_token_hash};
@@ -17,6 +18,22 @@ pub(super) struct Wanted {
     pub leaf: u8,
     /// Said again in the answer.
     pub nonce: [u8; 16],
+}
+
+/// Room for the proof of an answer, in units, beyond its bytes.
+const PROOF_UNITS: u32 = 32;
+
+/// An answer's bytes; the room they were counted for is free when they are, and not before:
+/// whoever reads slowly has them in memory here for as long.
+struct Answer {
+    proof: Vec<u8>,
+    _room: Turn,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.proof
+    }
 }
 
 impl Holder {
@@ -41,9 +58,8 @@ impl Holder {
         let wanted: Vec<_> = ranges.iter().map(|r| r.offset..r.offset.saturating_add(r.len.into())).collect();
         let bytes: u64 = ranges.iter().map(|r| u64::from(r.len)).sum();
         // Bounds the memory of all answers together; a proof is little more than its bytes.
-        let permits = u32::try_from((bytes / 1024).saturating_add(32)).unwrap_or(u32::MAX);
-        let permits = permits.min((super::ANSWERS_MAX / 1024) as u32);
-        let Ok(_room) = self.answers.acquire_many(permits).await else {
+        let units = super::answer_units(bytes).saturating_add(PROOF_UNITS);
+        let Ok(room) = self.answers.take(asker, units).await else {
             return self.refuse(Reason::Busy, asker, "shutting down").into();
         };
         let files = self.files.clone();
@@ -55,7 +71,7 @@ impl Holder {
                 counters.bytes_read = counters.bytes_read.saturating_add(bytes);
                 let ledger_head = state.ledger_head(&account);
                 let response = Response::Data { len: proof.len() as u64, nonce, ledger_head };
-                Reply { response, body: Some(Bytes::from(proof)) }
+                Reply { response, body: Some(Bytes::from_owner(Answer { proof, _room: room })) }
             }
             Err(ShareError::Ranges) => self
                 .refuse(Reason::Malformed, asker, "the ranges are not ascending and inside the share")

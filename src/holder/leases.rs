@@ -132,8 +132,8 @@ impl Holder {
         }
         let event = Event::Lease(LeaseEvent::Drop { account, share });
         let ticket = self.state.lock().record(&self.log, event);
-        // Recorded first: a crash in between leaves a file without a lease, which goes at
-        // the next start, and never a lease without its file.
+        // Recorded first: a crash in between leaves a file whose lease is known to have ended,
+        // which goes at the next start, and never a lease without its file.
         ticket.durable().await?;
         let files = self.files.clone();
         self.world.blocking(move || files.remove(&key)).await??;

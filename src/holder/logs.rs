@@ -5,15 +5,21 @@
 //! signature, enrolment, sequence and chain are checked before they are kept, and an append
 //! is acknowledged when it is synced.
 
-use super::drive_logs::DriveLogs;
+use super::admission::Held;
+use super::drive_logs::{DriveLogs, Known};
 use super::records::RecordError;
 use super::state::{Event, Opener};
 use super::{Caller, Holder, HolderError};
 use crate::keys::{AdminLog, DriveId, Hash, PersonId, Signed, ct_eq, read_token_hash};
-use crate::ledger::Path as Payers;
+use crate::ledger::Chain;
 use crate::wire::{Head, LogReceipt, Reason, Response};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Logs of drives kept for one friend and those it delegated to, counted once for each account.
+const LOGS_EACH_MAX: usize = 512;
+/// Bytes of admin records kept for these: they lie in memory as long as the node runs.
+const ADMIN_EACH_MAX: u64 = 32 << 20;
 
 /// An account keeps a drive's logs here: what the request says.
 pub(super) struct OpenLog {
@@ -61,8 +67,8 @@ impl Holder {
         if caller.person != Some(account) {
             return self.refuse(Reason::NotYours, account, "the account is another's");
         }
-        let payers = match self.chain(account, &open.grants) {
-            Ok(chain) => chain.path(),
+        let chain = match self.chain(account, &open.grants) {
+            Ok(chain) => chain,
             Err(refusal) => return *refusal,
         };
         // A log of a drive nobody has here yet is verified before a file is made for it.
@@ -70,19 +76,80 @@ impl Holder {
             Ok(log) => log,
             Err(e) => return self.refuse(Reason::BadEntry, account, e.to_string()),
         };
-        if verified.member(&account).is_none() {
+        let known = self.drives.lock().get(&open.drive).cloned();
+        let (member, news) = match known {
+            Some(logs) => {
+                let known = logs.known.lock();
+                (known.is_member(&verified, &account), known.admin_news(&open.admin))
+            }
+            None => {
+                let none = Known::default();
+                (none.is_member(&verified, &account), none.admin_news(&open.admin))
+            }
+        };
+        if !member {
             return self.refuse(Reason::NotYours, account, "this person is not a member of the drive");
         }
+        let held = match self.admit_open(&chain, &open, news).await {
+            Ok(held) => held,
+            Err(refusal) => return *refusal,
+        };
         let this = self.clone();
-        let done = tokio::spawn(async move { this.log_opened(open, payers).await }).await;
+        let done = tokio::spawn(async move { this.log_opened(open, held).await }).await;
         match done.unwrap_or_else(|e| Err(HolderError::Io(std::io::Error::other(e)))) {
             Ok(response) => response,
             Err(e) => self.refuse(Reason::Internal, account, e.to_string()),
         }
     }
 
-    async fn log_opened(self: &Arc<Self>, open: OpenLog, payers: Payers) -> Result<Response, HolderError> {
+    /// Whether a drive's logs may be kept for an account: room for what is new of the admin log,
+    /// reserved, and bounds on what of all logs lies in memory.
+    async fn admit_open(
+        self: &Arc<Self>,
+        chain: &Chain,
+        open: &OpenLog,
+        news: u64,
+    ) -> Result<Held, Box<Response>> {
+        let (payers, account) = (chain.path(), open.account);
+        let root = payers.first().copied().unwrap_or(account);
+        let (drives, admin) = self.kept_for(&root, &(open.drive, account));
+        if drives >= LOGS_EACH_MAX {
+            let (limit, used) = (LOGS_EACH_MAX as u64, drives as u64);
+            return Err(Box::new(self.refuse_at(Reason::OverLimit, account, limit, used, "too many drives")));
+        }
+        if admin.saturating_add(news) > ADMIN_EACH_MAX {
+            let detail = format!("{admin} bytes of admin logs are here, {news} more were brought");
+            return Err(Box::new(self.refuse_at(Reason::OverLimit, account, ADMIN_EACH_MAX, admin, detail)));
+        }
+        let bytes: Vec<u64> = chain.grants.iter().map(|grant| grant.bytes).collect();
+        {
+            // Made durable by the next record that somebody waits for.
+            let mut state = self.state.lock();
+            if payers.len() > 1 && state.log_limits.get(&payers) != Some(&bytes) {
+                drop(state.record(&self.log, Event::LogLimits { payers: payers.clone(), bytes }));
+            }
+        }
+        self.reserve_log(&payers, account, news).await
+    }
+
+    /// What is kept of logs for a friend and whom it delegated to: openings other than `but`,
+    /// and bytes of admin records.
+    fn kept_for(&self, root: &PersonId, but: &(DriveId, PersonId)) -> (usize, u64) {
+        let openings: Vec<(DriveId, PersonId)> = {
+            let state = self.state.lock();
+            let mine = state.openers.iter().filter(|(_, opener)| opener.payers.first() == Some(root));
+            mine.map(|(key, _)| *key).collect()
+        };
+        let drives = self.drives.lock();
+        let admin = openings.iter().filter_map(|(drive, account)| {
+            drives.get(drive).and_then(|logs| logs.known.lock().admin_bytes.get(account).copied())
+        });
+        (openings.iter().filter(|key| *key != but).count(), admin.fold(0, u64::saturating_add))
+    }
+
+    async fn log_opened(self: &Arc<Self>, open: OpenLog, held: Held) -> Result<Response, HolderError> {
         let OpenLog { drive, account, admin, read_token_hash, .. } = open;
+        let payers = held.payers.clone();
         let known = self.drives.lock().get(&drive).cloned();
         let logs = match known {
             Some(logs) => logs,
@@ -91,7 +158,7 @@ impl Holder {
                 self.drives.lock().entry(drive).or_insert(opened).clone()
             }
         };
-        if let Err(why) = logs.extend_admin(&drive, &admin).await? {
+        if let Err(why) = logs.extend_admin(&drive, account, &admin).await? {
             return Ok(self.refuse(Reason::BadEntry, account, why));
         }
         let opener = Opener { payers: payers.clone(), read_token_hash };
@@ -101,6 +168,8 @@ impl Holder {
             let ticket = self.state.lock().record(&self.log, event);
             ticket.durable().await?;
         }
+        self.bill_logs(&drive);
+        drop(held);
         Ok(self.log_receipt(drive, &logs))
     }
 
@@ -121,13 +190,15 @@ impl Holder {
             return self.refuse(Reason::NotFound, account, "this account keeps no logs of the drive here");
         };
         let bytes = entries.iter().map(|e| e.len() as u64).sum();
-        if let Err(refusal) = self.admit_log(&opener.payers, account, bytes).await {
-            return *refusal;
-        }
+        let held = match self.reserve_log(&opener.payers, account, bytes).await {
+            Ok(held) => held,
+            Err(refusal) => return *refusal,
+        };
         let (this, check) = (self.clone(), self.options.check_entry);
         let done = tokio::spawn(async move {
             let result = logs.append(&drive, account, entries, check).await?;
             this.bill_logs(&drive);
+            drop(held);
             Ok::<_, RecordError>(match result {
                 Ok(()) => this.log_receipt(drive, &logs),
                 Err((reason, why)) => this.refuse(reason, account, why),

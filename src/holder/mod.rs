@@ -14,11 +14,13 @@ mod get;
 mod leases;
 mod logs;
 mod put;
+mod reconcile;
 mod records;
 mod serve;
 mod shares;
 mod state;
 mod statement;
+mod turns;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -41,15 +43,21 @@ use state::State;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use turns::Turns;
 
 /// Shares that may arrive at once, in all; each takes [`RECEIVE_BUFFER`] of memory.
-const PUTS_MAX: usize = 48;
+const PUTS_MAX: u32 = 48;
+/// ... and for one account.
+const PUTS_EACH_MAX: u32 = 16;
 /// Bytes of an arriving share collected before they go to the disk.
 const RECEIVE_BUFFER: usize = 512 << 10;
-/// Bytes of answers in memory at once.
-const ANSWERS_MAX: usize = 64 << 20;
+/// Bytes of answers in memory at once, until they were sent.
+const ANSWERS_MAX: u64 = 64 << 20;
+/// ... and for one person that reads: two of the greatest length.
+const ANSWERS_EACH_MAX: u64 = 36 << 20;
+/// Answers are counted in these.
+const ANSWER_UNIT: u64 = 1024;
 /// How often ended leases are looked for.
 const MAINTAIN_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -97,8 +105,8 @@ pub struct Holder {
     publisher: Publisher,
     /// One change of a lease's file at a time.
     busy: Mutex<BTreeMap<LeaseKey, Arc<tokio::sync::Mutex<()>>>>,
-    puts: Arc<Semaphore>,
-    answers: Arc<Semaphore>,
+    puts: Turns,
+    answers: Turns,
     /// Looks for ended leases; ends with the holder.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -125,8 +133,8 @@ impl Holder {
             log,
             drives: Mutex::new(BTreeMap::new()),
             busy: Mutex::new(BTreeMap::new()),
-            puts: Arc::new(Semaphore::new(PUTS_MAX)),
-            answers: Arc::new(Semaphore::new(ANSWERS_MAX / 1024)),
+            puts: Turns::new(PUTS_MAX, PUTS_EACH_MAX),
+            answers: Turns::new(answer_units(ANSWERS_MAX), answer_units(ANSWERS_EACH_MAX)),
             tasks: Mutex::default(),
         });
         holder.open_logs().await?;
@@ -166,11 +174,15 @@ impl Holder {
         day_of(self.world.now_ms())
     }
 
-    async fn disk_facts(&self) -> DiskFacts {
+    async fn free_space(&self) -> u64 {
         let (disk, dir) = (self.world.disk.clone(), self.places.lent.clone());
         let space = self.world.blocking(move || disk.space(&dir)).await;
-        let free = space.ok().and_then(Result::ok).map_or(0, |s| s.free);
-        let state = self.state.lock();
+        space.ok().and_then(Result::ok).map_or(0, |s| s.free)
+    }
+
+    /// Under the lock under which the answer is reserved: of two that are asked at once, the
+    /// second sees what the first was promised.
+    fn disk_facts(&self, state: &State, free: u64) -> DiskFacts {
         DiskFacts {
             capacity: self.lends.load(Ordering::Relaxed),
             lent: state.book.lent().saturating_add(state.reserved()),
@@ -207,4 +219,8 @@ impl Holder {
     pub(crate) fn ledger_head(&self, account: &PersonId) -> Hash {
         self.state.lock().ledger_head(account)
     }
+}
+
+fn answer_units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(ANSWER_UNIT)).unwrap_or(u32::MAX)
 }

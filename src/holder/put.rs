@@ -8,6 +8,7 @@ use super::state::Event;
 use super::{Caller, Holder, RECEIVE_BUFFER};
 use crate::keys::Signed;
 use crate::ledger::{LeaseEvent, LeaseKey};
+use crate::net::{Pace, TooSlow};
 use crate::wire::{Lease, Reason, Receipt, Response};
 use crate::world::World;
 use bytes::Bytes;
@@ -29,6 +30,11 @@ impl From<ShareError> for PutError {
 impl From<RecordError> for PutError {
     fn from(e: RecordError) -> PutError {
         PutError::Wrong(Reason::Internal, e.to_string())
+    }
+}
+impl From<TooSlow> for PutError {
+    fn from(e: TooSlow) -> PutError {
+        PutError::Wrong(Reason::Busy, e.to_string())
     }
 }
 impl From<std::io::Error> for PutError {
@@ -96,7 +102,8 @@ impl Holder {
             Some(held) => held,
             None => self.reserve(&lease, grants, false).await.map_err(PutError::Refused)?,
         };
-        let _turn = self.puts.acquire().await.map_err(|e| PutError::Wrong(Reason::Busy, e.to_string()))?;
+        let turn = self.puts.take(lease.account, 1).await;
+        let _turn = turn.map_err(|e| PutError::Wrong(Reason::Busy, e.to_string()))?;
         let today = self.today();
         let generation = self.state.lock().take_generation();
         let regime_term = self.options.policy.term_friends;
@@ -123,8 +130,12 @@ impl Holder {
         let mut incoming = incoming;
         let mut collected: Vec<Bytes> = Vec::new();
         let mut waiting = 0usize;
+        // A share that arrives takes one of few places, and reserves room: not for ever.
+        let mut pace = Pace::new();
         loop {
-            let chunk = body.chunk().await.map_err(|e| PutError::Wrong(Reason::Malformed, e.to_string()))?;
+            let chunk = pace.step(body.chunk()).await?;
+            let chunk = chunk.map_err(|e| PutError::Wrong(Reason::Malformed, e.to_string()))?;
+            pace.moved(chunk.as_ref().map_or(0, Bytes::len));
             let ended = chunk.is_none();
             waiting += chunk.as_ref().map_or(0, Bytes::len);
             collected.extend(chunk);
@@ -278,7 +289,7 @@ fn publish_all(files: &ShareFiles, queue: &parking_lot::Mutex<Vec<Naming>>) {
     let names: Vec<_> = batch.iter().map(|n| (n.path.clone(), n.key)).collect();
     let result = files.publish(&names).map_err(|e| e.to_string());
     for naming in batch {
-        // One who no longer waits left a file without a lease; the next start removes it.
+        // One who no longer waits left a file without a lease; the next start takes it up.
         let _ = naming.done.send(result.clone());
     }
 }

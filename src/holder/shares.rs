@@ -2,8 +2,8 @@
 //!
 //! A file is a head of [`HEAD_LEN`] bytes, the share's bytes, and its hash tree (32 bytes
 //! per 16 KiB). It is written as `incoming/<n>`, synced, renamed, and its directory synced,
-//! before a lease is recorded. The head repeats the lease, so that a damaged lease log can
-//! be rebuilt from the files.
+//! before a lease is recorded. The head repeats the lease, so that a lease log that is damaged
+//! or gone can be rebuilt from the files.
 
 use crate::content::{Leaf, ProofEncoder, ProofError, ShareHasher, ShareTree, TREE_GROUP};
 use crate::keys::{Purpose, ShareId, hash};
@@ -25,6 +25,10 @@ pub const SHARE_MAGIC: [u8; 8] = *b"kithSHR1";
 pub const HEAD_LEN: u64 = 512;
 /// Bytes of a proof put together at a time.
 const PROOF_STEP: usize = 256 << 10;
+/// Files that are no shares are set aside until they take so many bytes ...
+const ASIDE_MAX: u64 = 1 << 30;
+/// ... or are so many.
+const ASIDE_FILES_MAX: usize = 1024;
 
 /// What a share file says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -34,6 +38,13 @@ pub struct ShareHead {
     pub generation: u64,
     pub since: Day,
     pub until: Day,
+}
+
+impl ShareHead {
+    /// Bytes of the file that begins with this head.
+    pub fn file_len(&self) -> u64 {
+        HEAD_LEN.saturating_add(self.lease.len).saturating_add(tree_len(self.lease.len))
+    }
 }
 
 /// Why a share cannot be served.
@@ -219,6 +230,25 @@ impl ShareFiles {
         let mut head = vec![0; HEAD_LEN as usize];
         read_exact(file.as_ref(), &mut head, 0).ok()?;
         decode_head(&head)
+    }
+
+    /// Move a file found by [`ShareFiles::scan`] out of the way; None, and nothing done, when
+    /// what was moved before takes too much.
+    pub fn set_aside(&self, path: &Path) -> Result<Option<PathBuf>, ShareError> {
+        let dir = self.root.join("aside");
+        self.world.disk.create_dir_all(&dir).map_err(disk(&dir, "make directory"))?;
+        let there = self.world.disk.list(&dir).map_err(disk(&dir, "list"))?;
+        let taken = there.iter().fold(0u64, |sum, (_, len)| sum.saturating_add(*len));
+        let Some(name) = path.file_name().filter(|_| taken < ASIDE_MAX && there.len() < ASIDE_FILES_MAX)
+        else {
+            return Ok(None);
+        };
+        let to = (0..).map(|n| dir.join(format!("{}.{n}", name.to_string_lossy())));
+        let free = |to: &PathBuf| !there.iter().any(|(name, _)| to.ends_with(name));
+        let Some(to) = to.take(ASIDE_FILES_MAX + 1).find(free) else { return Ok(None) };
+        self.world.disk.rename(path, &to).map_err(disk(path, "rename"))?;
+        self.world.disk.sync_dir(&dir).map_err(disk(&dir, "sync directory"))?;
+        Ok(Some(to))
     }
 
     /// Remove a file found by [`ShareFiles::scan`].

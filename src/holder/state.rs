@@ -1,11 +1,12 @@
 //! What a holder knows of leases, grants and accounts: replayed from its record log at
 //! start and reconciled with the share files.
 
+use super::reconcile::{Dropped, reconcile};
 use super::records::{RecordFile, Scan};
-use super::shares::{ShareFiles, ShareHead};
+use super::shares::ShareFiles;
 use super::{HolderError, admission::Reservation};
 use crate::keys::{DriveId, Hash, PersonId, Signed};
-use crate::ledger::{Counters, Kept, LeaseBook, LeaseEvent, LeaseKey, Path as Payers, day_of, decode_grant};
+use crate::ledger::{Counters, Kept, LeaseBook, LeaseEvent, LeaseKey, Path as Payers, decode_grant};
 use crate::wire::{self, Grant};
 use crate::world::World;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,11 @@ pub(super) enum Event {
         ours: Signed,
         theirs: Vec<u8>,
     },
+    /// What each link of the grants shown for a drive's logs allows: entries come without them.
+    LogLimits {
+        payers: Payers,
+        bytes: Vec<u64>,
+    },
 }
 
 /// An account that keeps a drive's logs here.
@@ -60,6 +66,8 @@ pub(super) struct State {
     /// The latest grant to each direct friend.
     pub given: BTreeMap<PersonId, (Signed, Grant)>,
     pub openers: BTreeMap<(DriveId, PersonId), Opener>,
+    /// Bytes each link of the grants along these payers allows, as last shown.
+    pub log_limits: BTreeMap<Payers, Vec<u64>>,
     pub counters: BTreeMap<PersonId, Counters>,
     pub statements: BTreeMap<PersonId, Signed>,
     pub reservations: BTreeMap<[u8; 16], Reservation>,
@@ -109,6 +117,9 @@ impl State {
                     self.counters.entry(account).or_default().raise(&said);
                 }
                 self.statements.insert(account, ours);
+            }
+            Event::LogLimits { payers, bytes } => {
+                self.log_limits.insert(payers, bytes);
             }
         }
     }
@@ -161,6 +172,11 @@ impl State {
             payers: opener.payers.clone(),
             read_token_hash: opener.read_token_hash,
         }));
+        out.extend(
+            self.log_limits
+                .iter()
+                .map(|(payers, bytes)| Event::LogLimits { payers: payers.clone(), bytes: bytes.clone() }),
+        );
         out.extend(self.counters.iter().map(|(a, c)| Event::Counted { account: *a, counters: *c }));
         out.extend(self.statements.iter().map(|(account, ours)| Event::Statement {
             account: *account,
@@ -193,8 +209,8 @@ pub(super) fn open(world: &World, dir: &Path) -> Result<OpenedState, HolderError
     let path = dir.join(LEASES_LOG);
     finish_compaction(world, dir)?;
     let mut state = State::default();
-    let (log, scan) = replay(world, &path, &mut state)?;
-    let found = reconcile(world, &files, &mut state, &scan)?;
+    let (log, scan, dropped) = replay(world, &path, &mut state)?;
+    let found = reconcile(world, &files, &mut state, &dropped)?;
     let needed = state.snapshot();
     let wasteful = scan.records > COMPACT_MIN && scan.records > COMPACT_FACTOR * needed.len() as u64;
     if found.is_empty() && !wasteful {
@@ -204,71 +220,24 @@ pub(super) fn open(world: &World, dir: &Path) -> Result<OpenedState, HolderError
     drop(log);
     compact(world, dir, &needed)?;
     let mut state = State::default();
-    let (log, _) = replay(world, &path, &mut state)?;
+    let (log, _, _) = replay(world, &path, &mut state)?;
     Ok(OpenedState { files, log, state })
 }
 
-fn replay(world: &World, path: &Path, state: &mut State) -> Result<(RecordFile, Scan), HolderError> {
-    let mut unknown = 0u64;
+fn replay(world: &World, path: &Path, state: &mut State) -> Result<(RecordFile, Scan, Dropped), HolderError> {
+    let (mut unknown, mut dropped) = (0u64, Dropped::default());
     let (log, scan) = RecordFile::open(world, path, |_, payload| match wire::decode::<Event>(payload) {
-        Ok(event) => state.apply(event),
+        Ok(event) => {
+            dropped.note(&state.book, &event);
+            state.apply(event);
+        }
         Err(_) => unknown += 1,
     })?;
-    if scan.damaged > 0 || unknown > 0 {
-        tracing::warn!(damaged = scan.damaged, unknown, "the log of leases has damaged records");
+    if scan.damaged > 0 || scan.torn > 0 || unknown > 0 {
+        let Scan { damaged, torn, .. } = scan;
+        tracing::warn!(damaged, torn, unknown, "the log of leases has damaged records");
     }
-    Ok((log, scan))
-}
-
-/// Make leases and files agree. A file without a lease was never acknowledged and goes
-/// (unless the log was damaged: then its own head says the lease again); a lease without a
-/// file is lost. Returns the changes.
-fn reconcile(
-    world: &World,
-    files: &ShareFiles,
-    state: &mut State,
-    scan: &Scan,
-) -> Result<Vec<LeaseEvent>, HolderError> {
-    let today = day_of(world.now_ms());
-    let mut there: BTreeSet<std::path::PathBuf> = BTreeSet::new();
-    let mut changes = Vec::new();
-    let expected: BTreeMap<std::path::PathBuf, LeaseKey> =
-        state.book.iter().map(|(key, _)| (files.path(key), *key)).collect();
-    for (path, _) in files.scan()? {
-        if expected.contains_key(&path) {
-            there.insert(path);
-            continue;
-        }
-        match files.head(&path) {
-            Some(head) if scan.damaged > 0 && files.path(&key_of(&head)) == path => {
-                changes.push(kept_again(head, today));
-            }
-            _ => files.remove_path(&path)?,
-        }
-    }
-    for (path, (account, share)) in expected {
-        if !there.contains(&path) {
-            tracing::warn!(share = %share.short(), "a share's file is gone");
-            changes.push(LeaseEvent::Lost { account, share });
-        }
-    }
-    changes.iter().for_each(|e| state.book.apply(e));
-    Ok(changes)
-}
-
-fn key_of(head: &ShareHead) -> LeaseKey {
-    (head.lease.account, head.lease.share)
-}
-
-fn kept_again(head: ShareHead, today: u32) -> LeaseEvent {
-    LeaseEvent::Keep {
-        // Renewals and releases since are not known: the owner renews or releases again.
-        until: head.until.max(today.saturating_add(u32::from(head.lease.term_days))),
-        lease: head.lease,
-        path: head.payers,
-        generation: head.generation,
-        since: head.since,
-    }
+    Ok((log, scan, dropped))
 }
 
 const COMPACTED: &str = "leases.new";

@@ -10,6 +10,7 @@ pub mod bench;
 mod dial;
 mod endpoint;
 mod error;
+mod pace;
 mod peer;
 mod pool;
 mod serve;
@@ -21,6 +22,7 @@ mod transport;
 
 pub use endpoint::{Config, Endpoint, Event};
 pub use error::NetError;
+pub use pace::{PACE_LEAST, Pace, TooSlow};
 pub use peer::{Peer, Priority};
 pub use service::{Admission, BoxFuture, PeerInfo, Policy, Service};
 pub use stream::{BodyReader, BodyWriter, Responder};

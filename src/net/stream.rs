@@ -1,7 +1,7 @@
 //! The two halves of a request's stream.
 
-use super::NetError;
 use super::pool::Active;
+use super::{NetError, Pace};
 use crate::keys::NodeId;
 use crate::wire::{PREFIX_LEN, Response, WireError, encode_response, frame_len};
 use bytes::Bytes;
@@ -13,6 +13,8 @@ pub(super) const STREAM_CANCELLED: VarInt = VarInt::from_u32(1);
 const FRAME_STEP: usize = 16 << 10;
 /// Chunks taken from a stream at once.
 const CHUNKS: usize = 32;
+/// Bytes of a long answer written at once.
+const WRITE_PIECE: usize = 64 << 10;
 
 pub(super) fn read_error(node: NodeId, e: ReadError) -> NetError {
     match e {
@@ -222,6 +224,17 @@ impl BodyWriter {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), NetError> {
         let node = self.sender.node;
         self.sender.write_chunk(bytes).await.map_err(|e| write_error(node, e))
+    }
+    /// Writes all of it, piece by piece, to a reader that keeps up a least pace. The pieces are
+    /// copies: what waits for the reader's acknowledgement does not keep all of it in memory.
+    pub async fn write_all(&mut self, bytes: Bytes) -> Result<(), NetError> {
+        let (node, mut pace) = (self.sender.node, Pace::new());
+        for piece in bytes.chunks(WRITE_PIECE) {
+            let written = pace.step(self.write(Bytes::copy_from_slice(piece))).await;
+            written.map_err(|e| NetError::Lost { node, why: e.to_string() })??;
+            pace.moved(piece.len());
+        }
+        Ok(())
     }
     /// The end.
     pub fn finish(mut self) -> Result<(), NetError> {

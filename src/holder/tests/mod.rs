@@ -1,7 +1,9 @@
 //! A holder in memory: what it takes, gives, refuses, and what a power cut leaves.
 
+mod bounds;
 mod crash;
 pub(crate) mod logs;
+mod lost_log;
 mod shares;
 
 pub(crate) mod common;

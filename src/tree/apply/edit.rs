@@ -94,14 +94,19 @@ impl Editor<'_, '_> {
             return Ok((wanted, None));
         }
         let stamp = Stamp { label: self.label, time: self.op.time, utc_offset_min: self.op.utc_offset_min };
-        let mut number = 1;
-        loop {
-            let name = conflict_name(name, is_dir, stamp, number);
-            if self.view().dirent(parent, &name)?.is_none() {
-                return Ok((Place { parent, name }, Some(wanted)));
-            }
-            number += 1;
+        let numbered = |number| conflict_name(name, is_dir, stamp, number);
+        let taken = |number| Ok::<_, TableError>(self.view().dirent(parent, &numbered(number))?.is_some());
+        // Thousands may have been made under one name in one minute: the numbers are doubled
+        // until one is free, and then the first free one is looked for below it.
+        let (mut below, mut free) = (0, 1);
+        while taken(free)? {
+            (below, free) = (free, free * 2);
         }
+        while free - below > 1 {
+            let middle = below + (free - below) / 2;
+            if taken(middle)? { below = middle } else { free = middle }
+        }
+        Ok((Place { parent, name: numbered(free) }, Some(wanted)))
     }
 
     /// The directory itself, live: a deleted one and its deleted ancestors are revived at
