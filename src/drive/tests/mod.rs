@@ -7,6 +7,7 @@ mod mem_grid;
 mod model;
 mod slice;
 mod speed;
+mod stored;
 
 use super::*;
 use crate::keys::*;

@@ -3,5 +3,6 @@
 mod crash;
 pub(crate) mod logs;
 mod shares;
+mod stored;
 
 pub(crate) mod common;
