@@ -84,7 +84,7 @@ impl Statements {
         account.verified_ms = Some(account.verified_ms.map_or(now_ms, |before| before.max(now_ms)));
     }
 
-    async fn keep(&self, node: NodeId, signed: Signed) -> Result<(), String> {
+    pub(super) async fn keep(&self, node: NodeId, signed: Signed) -> Result<(), String> {
         self.accounts.lock().entry(node).or_default().said = Some(signed);
         self.save().await
     }

@@ -20,6 +20,8 @@ mod sim_disk;
 
 pub use mem_index::{BLINDED_LEN, Blinded, Blinder, HASH_LEN, MemIndex, MemIndexes, cursor_of, take_page};
 pub use real::{OsRng, RealDisk, RealNet, SystemClock};
+#[cfg(test)]
+pub(crate) use sim_disk::stored;
 pub use sim_disk::{Counts, Crash, Fault, SimDisk};
 
 /// Wall and monotonic time.

@@ -11,6 +11,8 @@
 
 mod calls;
 mod image;
+#[cfg(test)]
+pub(crate) mod stored;
 
 use image::FileState;
 use parking_lot::Mutex;

@@ -9,6 +9,7 @@ mod review;
 mod rot;
 mod slice;
 mod speed;
+mod stored;
 
 use super::*;
 use crate::keys::*;

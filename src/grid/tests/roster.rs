@@ -3,13 +3,18 @@
 use super::village::*;
 use crate::content::FailureDomains;
 use crate::grid::placement::domains_of;
-use crate::grid::{Me, Roster};
-use crate::holder::tests::common::{Someone, places, world};
-use crate::keys::{Hash, PersonId, Record, Revocation, Signed, encode_record, failure_domain};
+use crate::grid::{Invitation, Me, Roster};
+use crate::holder::tests::common::{START_MS, Someone, places, world};
+use crate::keys::{
+    DriveId, Hash, PersonId, Power, Record, Revocation, Signed, encode_record, failure_domain,
+};
+use crate::ledger::{Counters, Holding, form_statement};
 use crate::net::{Admission, Policy};
-use crate::wire::Member;
+use crate::wire::{Grant, Member};
 use crate::world::SimDisk;
+use crate::world::stored::{pack, sample, unpack};
 use std::sync::Arc;
+use std::time::Duration;
 
 async fn roster(disk: &SimDisk) -> Arc<Roster> {
     let you = Someone::new(1);
@@ -111,6 +116,56 @@ async fn a_revocation_is_kept_passed_on_and_final() {
     // Only devices of this person can be given up here.
     you.merge(&[member(&eve, 3)]).await.unwrap();
     assert!(you.revoke(eve.node()).await.is_err());
+}
+
+const VERIFIED: u64 = START_MS + 5_000;
+
+/// A roster and its accounts, with something in every field.
+#[tokio::test(start_paused = true)]
+#[ignore = "writes the sample anew"]
+async fn write_the_sample() {
+    let (disk, [bob, eve]) = (SimDisk::new(), [2, 3].map(Someone::new));
+    let you = roster(&disk).await;
+    you.merge(&[member(&bob, 2), member(&eve, 3)]).await.unwrap();
+    you.merge_revocations(&[eve.person.revoke(eve.node(), 100)]).await.unwrap();
+    you.give(bob.id(), 1 << 30).await.unwrap();
+    let mut grant: Grant = bob.grant(you.me().person, 1 << 20, 1).peek().unwrap();
+    grant.holder = Some(bob.node());
+    let grant = Signed::record(bob.person.signing(), &grant);
+    you.keep_chain(bob.node(), vec![grant]).await.unwrap();
+    let drives = vec![(DriveId([7; 32]), Power::Write, "family".into())];
+    let invitation = Invitation { bytes: 5, valid: Duration::from_secs(60), drives };
+    you.invite(invitation, Some("carl".into())).await.unwrap();
+    you.set_name(bob.id(), "robert").await.unwrap();
+    you.statements().count(&bob.node(), |c| (c.bytes_read, c.bytes_written) = (11, 12));
+    you.statements().verified(&bob.node(), 1000, VERIFIED);
+    you.statements().keep(bob.node(), said(&bob)).await.unwrap();
+    std::fs::write(sample("node.disk"), pack(&disk)).unwrap();
+}
+
+/// A statement of a friend.
+fn said(bob: &Someone) -> Signed {
+    let (account, node) = (Someone::new(1).id(), bob.node());
+    let said =
+        form_statement(account, node, None, &Counters::default(), Hash([6; 32]), Holding::default(), 100);
+    Signed::record(bob.device.signing(), &said)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_disk_opens() {
+    let (bob, eve) = (Someone::new(2), Someone::new(3));
+    let disk = unpack(&std::fs::read(sample("node.disk")).unwrap());
+    let you = roster(&disk).await;
+    assert_eq!(you.members(), [member(&bob, 2).peek().unwrap()]);
+    assert!(you.is_revoked(&eve.node()) && you.records().len() == 3);
+    assert_eq!((you.allowed_at(&bob.node()), you.given_to(&bob.id()).unwrap().bytes), (1 << 20, 1 << 30));
+    assert_eq!(you.name_of(&bob.node()), "robert");
+    let open = you.tickets(|t| t.any_open(START_MS / 1000)).await.unwrap();
+    assert!(open, "the ticket");
+    let account = you.statements().account(&bob.node());
+    assert_eq!((account.said, account.verified_ms), (Some(said(&bob)), Some(VERIFIED)));
+    let c = account.counters;
+    assert_eq!((c.bytes_read, c.bytes_written, c.byte_days_verified, c.audits.ok), (11, 12, 1000, 1));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl TestDrive {
     pub fn id(&self) -> DriveId {
         self.log.drive()
     }
-    fn open(&self, who: &Someone) -> Request {
+    pub fn open(&self, who: &Someone) -> Request {
         Request::LogOpen {
             drive: self.id(),
             account: who.id(),
@@ -72,10 +72,10 @@ impl TestDrive {
         let signed = Signed::record(self.writer.signing(), &entry);
         (encode(&signed), EntryHash(signed.hash().0))
     }
-    fn append(&self, who: &Someone, entries: Vec<Vec<u8>>) -> Request {
+    pub fn append(&self, who: &Someone, entries: Vec<Vec<u8>>) -> Request {
         Request::LogAppend { drive: self.id(), account: who.id(), entries }
     }
-    fn fetch(&self, vector: Vec<Head>, admin_len: u32) -> Request {
+    pub fn fetch(&self, vector: Vec<Head>, admin_len: u32) -> Request {
         Request::LogFetch { drive: self.id(), token: TOKEN, vector, admin_len }
     }
 }

@@ -5,5 +5,6 @@ mod crash;
 pub(crate) mod logs;
 mod lost_log;
 mod shares;
+mod stored;
 
 pub(crate) mod common;
