@@ -43,13 +43,19 @@ impl Shared {
             return BTreeSet::new();
         }
         let core = self.core.lock();
+        // One that is being written again is not lost yet: what becomes of it is seen then.
+        let dirty: BTreeSet<ObjectId> = {
+            let lives = self.lives.lock();
+            let dirty = lives.inodes.values().filter(|l| l.state.lock().dirty.is_some());
+            dirty.map(|l| l.object).collect()
+        };
         let uploads = self.uploads.lock();
         let lost = core.pending.iter().filter(|(n, _)| uploads.needs_lost(**n));
-        lost.filter_map(|(_, p)| match &p.op.change {
+        let lost = lost.filter_map(|(_, p)| match &p.op.change {
             Change::SetContent { object, .. } => Some(*object),
             _ => None,
-        })
-        .collect()
+        });
+        lost.filter(|object| !dirty.contains(object)).collect()
     }
 
     /// Whether an object has no name any more.

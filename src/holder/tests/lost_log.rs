@@ -59,7 +59,8 @@ fn all_zeros(disk: &SimDisk) {
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_gone_cut_or_damaged_costs_no_share() {
-    let harms: [(&str, fn(&SimDisk)); 5] = [
+    type Harm = fn(&SimDisk);
+    let harms: [(&str, Harm); 5] = [
         ("gone", log_gone),
         ("empty", log_empty),
         ("cut to half", log_cut),
