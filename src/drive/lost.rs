@@ -148,7 +148,9 @@ impl Shared {
         // A repair counts when it is done: promised, told in an entry, and that at friends.
         let under_repair = self.uploads.lock().packs.get(pack).and_then(|p| p.repair.clone());
         let damaged = under_repair.is_some();
-        let standing = under_repair.unwrap_or_else(|| self.standing(&record));
+        let mut standing = under_repair.unwrap_or_else(|| self.standing(&record));
+        // What was lost since the repair began stands no more either.
+        standing.retain(|place| !self.known_lost(pack, place));
         let households: BTreeSet<Hash> = standing.iter().map(|s| s.household).collect();
         Ok(match Level::of(coding, households.len()) {
             Level::Local => FileState::AtRisk { margin: 0 },
