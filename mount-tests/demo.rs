@@ -140,6 +140,12 @@ fn the_demo_keeps_files_through_friends_off_and_an_end_until_fresh() {
         fs::write(mnt.join(format!("folder/note {i}")), bytes(100 + i, 1000)).unwrap();
     }
     let want = snapshot(&mnt);
+    // A second one would take the first one's files away under it.
+    for options in [&["demo", "--fresh"][..], &["demo", "elsewhere"]] {
+        let second = kith(&home).current_dir(dir.path()).args(options).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&second.stderr);
+        assert!(second.status.code() == Some(1) && said.contains("running already"), "{said}");
+    }
     demo.as_told("sync", "--until full --timeout 170s");
     demo.as_told("status", "");
     for friend in ["anna", "ben"] {

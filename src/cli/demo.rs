@@ -8,6 +8,8 @@ use crate::cli::local_grid::LocalGrid;
 use crate::cli::say;
 use crate::daemon::api::{Outcome, Trouble};
 use crate::daemon::home::Home;
+use rustix::fs::FlockOperation;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,7 +36,8 @@ fn base(home: Option<&Path>) -> Outcome<PathBuf> {
     Ok(home.state.with_file_name("kith-demo"))
 }
 
-fn prepare(base: &Path, fresh: bool) -> Outcome<()> {
+/// Make the demo's directory ready. What is given back keeps other demos out while it lives.
+fn prepare(base: &Path, fresh: bool) -> Outcome<File> {
     let marker = base.join(MARKER);
     let trouble = |e: std::io::Error| {
         Trouble::new(
@@ -51,11 +54,30 @@ fn prepare(base: &Path, fresh: bool) -> Outcome<()> {
             "it has files in it and is not a demo's directory, so it is left alone",
         )));
     }
-    if fresh {
-        std::fs::remove_dir_all(base).map_err(trouble)?;
-        std::fs::create_dir_all(base).map_err(trouble)?;
+    let mut file = File::options().create(true).append(true).open(&marker).map_err(trouble)?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(Trouble::new(
+            "the demo does not start",
+            format!("one is running already, in {}", base.display()),
+            "end it first (quit, or Ctrl-C where it runs), or give this one another --home DIR",
+        ));
     }
-    std::fs::write(marker, "made by kith demo; 'kith demo --fresh' removes it\n").map_err(trouble)
+    if fresh {
+        for entry in base.read_dir().map_err(trouble)? {
+            let path = entry.map_err(trouble)?.path();
+            match path {
+                path if path == marker => {}
+                path if path.is_dir() && !path.is_symlink() => {
+                    std::fs::remove_dir_all(path).map_err(trouble)?;
+                }
+                path => std::fs::remove_file(path).map_err(trouble)?,
+            }
+        }
+    }
+    if file.metadata().map_err(trouble)?.len() == 0 {
+        file.write_all(b"made by kith demo; 'kith demo --fresh' removes what is here\n").map_err(trouble)?;
+    }
+    Ok(file)
 }
 
 /// A closed standard output ends nothing: the grid stays up until it is told to end.
@@ -167,7 +189,7 @@ async fn run(mut stage: Stage) -> Outcome<()> {
 /// The verb.
 pub fn demo(home: Option<&Path>, args: &Demo) -> Outcome<()> {
     let base = base(home)?;
-    prepare(&base, args.fresh)?;
+    let _alone = prepare(&base, args.fresh)?;
     let dir = match &args.dir {
         Some(dir) => {
             std::path::absolute(dir).map_err(|e| Trouble::new("bad directory", e, "give another"))?

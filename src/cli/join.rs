@@ -7,7 +7,10 @@ use crate::daemon::api::{Line, Outcome, Request};
 pub fn join(cx: &Context, args: &Join) -> Outcome<()> {
     cx.ensure_daemon()?;
     let ticket = if args.ticket == "-" { line_from_stdin()? } else { args.ticket.clone() };
-    match cx.ask(&Request::Join { ticket: ticket.trim().into(), grant: args.grant })? {
+    // What `kith invite` prints is a whole command: it may be handed on as it is.
+    let ticket = ticket.trim();
+    let ticket = ticket.strip_prefix("kith join ").unwrap_or(ticket).trim();
+    match cx.ask(&Request::Join { ticket: ticket.into(), grant: args.grant })? {
         answer @ Line::Joined { .. } => cx.print(&answer, |a| {
             if let Line::Joined { friend, drives, nameless } = a {
                 out!("You and {} are friends now.", say::escaped(friend));

@@ -354,7 +354,15 @@ impl Node {
         power: Power,
         writer: WriterSecrets,
     ) -> Outcome<(String, bool)> {
-        let label = self.free_name(&handed.label);
+        let known = self.keyring.read(|k| k.drives.get(&handed.drive).cloned());
+        let label = known.as_ref().map_or_else(|| self.free_name(&handed.label), |k| k.label.clone());
+        if let Some(known) = known.as_ref().filter(|known| known.power >= power) {
+            return Err(Trouble::new(
+                format!("drive '{label}' was not taken again"),
+                format!("it is here already, with the power to {}", known.power),
+                "nothing needs to be done: kith drive list",
+            ));
+        }
         let bad = |e: String| {
             Trouble::new(format!("drive '{label}' was not taken"), e, "ask your friend to invite you again")
         };
@@ -378,6 +386,13 @@ impl Node {
             writer: (power >= Power::Write).then_some(writer),
         };
         self.keyring.change(|k| k.drives.insert(handed.drive, secrets.clone())).await?;
+        if known.is_some() {
+            return Err(Trouble::new(
+                format!("drive '{label}' goes on as it was until kith starts again"),
+                format!("it is open here with less power than {power}, which it has from then on"),
+                "kith stop, then mount it again",
+            ));
+        }
         let mountable = self.begin_drive(handed.drive, secrets, handed.admin).await?;
         Ok((label, mountable))
     }

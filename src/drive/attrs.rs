@@ -5,12 +5,32 @@ use super::live::Live;
 use super::shared::Shared;
 use crate::content::CHUNK_LEN;
 use crate::tree::{AttrChange, Inode, Kind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub const SETGID: u16 = 0o2000;
 const SETUID: u16 = 0o4000;
 const GROUP_EXEC: u16 = 0o010;
 impl Shared {
-    pub fn attr(&self, inode: &Inode) -> Attr {
+    /// Attributes of an inode as it was read. `settles`: [`Shared::settles`] from before that.
+    /// A file that settles between the two is found neither changed in the tree nor in memory:
+    /// it is read again.
+    pub fn attr(&self, inode: &Inode, settles: u64) -> Attr {
+        let live = if inode.is_file() { self.live(inode.ino) } else { None };
+        if inode.is_file() && live.is_none() && self.settles() != settles {
+            if let Ok(Some(now)) = self.view().inode(inode.object) {
+                return self.attr_with(&now, self.live(now.ino));
+            }
+        }
+        self.attr_with(inode, live)
+    }
+
+    /// Contents that have gone from memory into the tree so far.
+    pub fn settles(&self) -> u64 {
+        self.settles.load(Ordering::Acquire)
+    }
+
+    fn attr_with(&self, inode: &Inode, live: Option<Arc<Live>>) -> Attr {
         let a = inode.attrs;
         let mut attr = Attr {
             ino: inode.ino,
@@ -29,9 +49,7 @@ impl Shared {
         };
         if inode.is_dir() {
             (attr.size, attr.blocks) = (4096, 8);
-        } else if inode.is_file()
-            && let Some(live) = self.live(inode.ino)
-        {
+        } else if let Some(live) = live {
             overlay(&mut attr, &live);
         }
         attr

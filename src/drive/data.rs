@@ -16,6 +16,11 @@ const ZERO_RANGE: i32 = 0x10;
 impl Shared {
     /// The inode in memory, from the tree if it was not there.
     pub fn make_live(&self, ino: Ino) -> Result<Arc<Live>> {
+        if let Some(live) = self.live(ino) {
+            return Ok(live);
+        }
+        // Version and content are of one moment only while nothing is committed.
+        let _still = self.core.lock();
         let mut lives = self.lives.lock();
         if let Some(live) = lives.inodes.get(&ino) {
             return Ok(live.clone());
@@ -42,8 +47,9 @@ impl Shared {
         open: OpenMode,
         caller: Caller,
     ) -> Result<(Attr, Handle)> {
+        let settles = self.settles();
         let inode = self.meta_create(parent, name, Kind::File, mode, caller)?;
-        let attr = self.attr(&inode);
+        let attr = self.attr(&inode, settles);
         let live = Arc::new(Live::new(inode.ino, inode.object, None, Content::Inline(Vec::new())));
         let mut lives = self.lives.lock();
         let live = lives.inodes.entry(inode.ino).or_insert(live).clone();

@@ -37,8 +37,9 @@ impl Files for Drive {
         self.shared.meta_mknod(parent, name, kind, mode, caller)
     }
     fn mkdir(&self, parent: Ino, name: &[u8], mode: u16, caller: Caller) -> Result<Attr> {
+        let settles = self.shared.settles();
         let inode = self.shared.meta_create(parent, name, Kind::Dir, mode, caller)?;
-        Ok(self.shared.attr(&inode))
+        Ok(self.shared.attr(&inode, settles))
     }
     fn symlink(&self, parent: Ino, name: &[u8], target: &[u8], caller: Caller) -> Result<Attr> {
         self.shared.meta_symlink(parent, name, target, caller)

@@ -54,21 +54,24 @@ impl Shared {
     }
 
     fn attr_of(&self, object: ObjectId) -> Result<Attr> {
+        let settles = self.settles();
         let inode = self.view().inode(object).map_err(index_error)?.ok_or(Error::Stale)?;
-        Ok(self.attr(&inode))
+        Ok(self.attr(&inode, settles))
     }
 
     pub fn meta_lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
         if name.len() > NAME_MAX {
             return Err(Error::NameTooLong);
         }
+        let settles = self.settles();
         let view = self.view();
         let parent = dir(view, parent)?;
-        Ok(self.attr(&child(view, &parent, name)?))
+        Ok(self.attr(&child(view, &parent, name)?, settles))
     }
 
     pub fn meta_getattr(&self, ino: Ino) -> Result<Attr> {
-        Ok(self.attr(&inode(self.view(), ino)?))
+        let settles = self.settles();
+        Ok(self.attr(&inode(self.view(), ino)?, settles))
     }
 
     pub fn meta_parent(&self, ino: Ino) -> Result<Ino> {
@@ -87,10 +90,11 @@ impl Shared {
         if !inode.is_dir() {
             return Err(Error::NotDir);
         }
+        let settles = self.settles();
         let children = view.children(inode.object, after, limit).map_err(index_error)?;
         Ok(children
             .into_iter()
-            .map(|c| DirEntry { cursor: c.cursor, attr: self.attr(&c.inode), name: c.name })
+            .map(|c| DirEntry { cursor: c.cursor, attr: self.attr(&c.inode, settles), name: c.name })
             .collect())
     }
 
@@ -147,7 +151,8 @@ impl Shared {
         if matches!(kind, Kind::Device { .. }) && caller.uid != 0 {
             return Err(Error::NotPermitted);
         }
-        Ok(self.attr(&self.meta_create(parent, name, kind, mode, caller)?))
+        let settles = self.settles();
+        Ok(self.attr(&self.meta_create(parent, name, kind, mode, caller)?, settles))
     }
 
     pub fn meta_symlink(&self, parent: Ino, name: &[u8], target: &[u8], caller: Caller) -> Result<Attr> {
@@ -155,7 +160,8 @@ impl Shared {
             return Err(if target.is_empty() { Error::NotFound } else { Error::NameTooLong });
         }
         let kind = Kind::Symlink { target: target.to_vec() };
-        Ok(self.attr(&self.meta_create(parent, name, kind, 0o777, caller)?))
+        let settles = self.settles();
+        Ok(self.attr(&self.meta_create(parent, name, kind, 0o777, caller)?, settles))
     }
 
     pub fn meta_link(&self, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr> {

@@ -9,6 +9,7 @@ use crate::content::{CHUNK_LEN, Content, INLINE_MAX};
 use crate::keys::ChunkId;
 use crate::tree::{Change, TimeNs};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
@@ -251,6 +252,7 @@ impl Shared {
             self.forget(&mut core, &[old])?;
         }
         let version = self.apply(&mut core, Pending { op, chunks: made.chunks.clone() })?;
+        self.settles.fetch_add(1, Ordering::Release);
         state.base = Some(version);
         state.content = Arc::new(made.content);
         state.base_journaled = false;

@@ -17,7 +17,7 @@ use crate::world::{Index, World};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Notes kept for people.
@@ -86,6 +86,7 @@ pub struct Shared {
     pub pressure: Notify,
     pub sealer: mpsc::UnboundedSender<SealJob>,
     pub settle_wake: Notify,
+    pub settles: AtomicU64,
     pub uploads: Mutex<Uploads>,
     pub pack_wake: Notify,
     pub publish_wake: Notify,

@@ -175,6 +175,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         pressure: Default::default(),
         sealer,
         settle_wake: Default::default(),
+        settles: Default::default(),
         uploads: Mutex::default(),
         pack_wake: Default::default(),
         publish_wake: Default::default(),

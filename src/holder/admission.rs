@@ -2,7 +2,7 @@
 
 use super::Holder;
 use super::state::State;
-use crate::keys::{PersonId, ShareId, Signed};
+use crate::keys::{PersonId, Signed};
 use crate::ledger::{
     Chain, Decision, DiskFacts, Facts, LeaseKey, Path as Payers, admit, signed_by_person, verify_chain,
 };
@@ -127,18 +127,16 @@ impl Holder {
         Ok(Held { holder: Some(self.clone()), id, payers })
     }
 
-    /// Take over the reservation an accepted offer made, if it still stands.
-    pub(super) fn take_reservation(
-        self: &Arc<Self>,
-        id: [u8; 16],
-        account: &PersonId,
-        share: &ShareId,
-    ) -> Option<Held> {
+    /// Take over the reservation an accepted offer made, if it still stands and is for as much.
+    pub(super) fn take_reservation(self: &Arc<Self>, id: [u8; 16], lease: &Lease) -> Option<Held> {
         let now = self.world.clock.monotonic();
+        let key = (lease.account, lease.share);
         let mut state = self.state.lock();
+        let here = has(&state, &key, lease.len);
         let reservation = state.reservations.get_mut(&id)?;
         let in_time = reservation.expires.is_some_and(|at| now < at);
-        if reservation.key != Some((*account, *share)) || !in_time {
+        let enough = here || reservation.bytes >= lease.len;
+        if reservation.key != Some(key) || !in_time || !enough {
             return None;
         }
         reservation.expires = None;

@@ -97,7 +97,7 @@ impl Holder {
         reservation: Option<[u8; 16]>,
         body: &mut dyn Body,
     ) -> Result<Receipt, PutError> {
-        let taken = reservation.and_then(|id| self.take_reservation(id, &lease.account, &lease.share));
+        let taken = reservation.and_then(|id| self.take_reservation(id, &lease));
         let held = match taken {
             Some(held) => held,
             None => self.reserve(&lease, grants, false).await.map_err(PutError::Refused)?,

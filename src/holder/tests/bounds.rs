@@ -5,7 +5,7 @@ use super::logs::{TestDrive, drive};
 use crate::holder::{Body, Holder, Reply};
 use crate::keys::{EntryHash, Signed};
 use crate::net::{BoxFuture, NetError};
-use crate::wire::{Reason, Request, Response};
+use crate::wire::{Lease, Reason, Request, Response};
 use crate::world::SimDisk;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -182,4 +182,21 @@ async fn logs_are_bound_by_every_link_of_the_grants() {
         let (reason, at, _) = refusal(second, &ann);
         assert_eq!((reason, at), (Reason::OverLimit, limit));
     }
+}
+
+/// What an offer reserved for one byte, a put of many does not get.
+#[tokio::test(start_paused = true)]
+async fn a_put_takes_no_more_than_its_offer_said() {
+    let (ann, eve) = (Someone::new(1), Someone::new(3));
+    let holder = ann.holder(&world(&SimDisk::new()).0).await;
+    holder.give(&ann.grant(eve.id(), 1000, 1)).await.unwrap();
+    let data = bytes(1, 3000);
+    let small = Lease { len: 1, ..lease(eve.id(), &data) };
+    let offer = Request::Offer { lease: small, grants: Vec::new() };
+    let accept = call(&holder, &eve.caller(), offer).await.response;
+    let Response::Accept { reservation, .. } = accept else { panic!("{accept:?}") };
+    let lease = lease(eve.id(), &data);
+    let request = Request::Put { lease, grants: Vec::new(), reservation: Some(reservation) };
+    let answer = holder.serve(&eve.caller(), request, &mut body(&data)).await.response;
+    assert_eq!(refusal(answer, &ann).0, Reason::OverLimit);
 }
