@@ -17,10 +17,12 @@ impl Shared {
     /// it is read again.
     pub fn attr(&self, inode: &Inode, settles: u64) -> Attr {
         let live = if inode.is_file() { self.live(inode.ino) } else { None };
-        if inode.is_file() && live.is_none() && self.settles() != settles {
-            if let Ok(Some(now)) = self.view().inode(inode.object) {
-                return self.attr_with(&now, self.live(now.ino));
-            }
+        if inode.is_file()
+            && live.is_none()
+            && self.settles() != settles
+            && let Ok(Some(now)) = self.view().inode(inode.object)
+        {
+            return self.attr_with(&now, self.live(now.ino));
         }
         self.attr_with(inode, live)
     }
