@@ -7,6 +7,7 @@ pub mod config;
 mod control;
 mod drives;
 pub mod home;
+mod joining;
 mod keyring;
 #[cfg_attr(not(feature = "mount"), path = "no_mounts.rs")]
 mod mounts;

@@ -4,6 +4,8 @@
 //! being sealed, and a sealed chunk in this machine's own segments; each says which of its
 //! bytes count. Below them lies the base content as far as it was not cut off.
 
+use super::layers::put;
+pub use super::layers::{Layer, Layers, SealedLayer};
 use super::ranges::Ranges;
 use crate::content::{CHUNK_LEN, ChunkRef};
 use crate::keys::ChunkId;
@@ -11,74 +13,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const CHUNK: u64 = CHUNK_LEN as u64;
-
-/// Bytes of one chunk in memory, and which of them count.
-#[derive(Clone, Debug, Default)]
-pub struct Layer {
-    pub bytes: Arc<Vec<u8>>,
-    pub valid: Ranges,
-}
-
-/// A sealed chunk in the own segments, and which of its bytes count.
-#[derive(Clone, Debug)]
-pub struct SealedLayer {
-    pub chunk: ChunkRef,
-    pub valid: Ranges,
-    /// A journal record names it.
-    pub journaled: bool,
-}
-
-/// The layers of one chunk.
-#[derive(Clone, Debug, Default)]
-pub struct Layers {
-    pub buffer: Option<Layer>,
-    /// Parts of `buffer` (or of `sealing`) that no journal record holds.
-    pub unjournaled: Ranges,
-    pub sealing: Option<Layer>,
-    pub sealed: Option<SealedLayer>,
-}
-
-impl Layers {
-    /// Which bytes any layer defines.
-    pub fn valid(&self) -> Ranges {
-        let mut all = Ranges::default();
-        if let Some(l) = &self.buffer {
-            all.union(&l.valid);
-        }
-        if let Some(l) = &self.sealing {
-            all.union(&l.valid);
-        }
-        if let Some(l) = &self.sealed {
-            all.union(&l.valid);
-        }
-        all
-    }
-    fn truncate(&mut self, at: u32) {
-        self.unjournaled.truncate(at);
-        for layer in [&mut self.buffer, &mut self.sealing] {
-            if let Some(l) = layer {
-                l.valid.truncate(at);
-                if l.valid.is_empty() {
-                    *layer = None;
-                }
-            }
-        }
-        if let Some(l) = &mut self.sealed {
-            l.valid.truncate(at);
-            if l.valid.is_empty() {
-                self.sealed = None;
-            }
-        }
-    }
-    fn is_empty(&self) -> bool {
-        self.buffer.is_none() && self.sealing.is_none() && self.sealed.is_none()
-    }
-    /// Bytes of memory.
-    fn memory(&self) -> usize {
-        self.buffer.as_ref().map_or(0, |l| l.bytes.capacity())
-            + self.sealing.as_ref().map_or(0, |l| l.bytes.capacity())
-    }
-}
 
 /// Where a piece of a read comes from.
 #[derive(Clone, Debug)]
@@ -394,20 +328,4 @@ impl Dirty {
                     || l.sealed.as_ref().is_some_and(|s| !s.journaled)
             })
     }
-}
-
-/// Write into a buffer that grows as needed.
-fn put(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {
-    let end = at + data.len();
-    if bytes.len() < at {
-        bytes.resize(at, 0);
-    }
-    if end > bytes.capacity() {
-        // One step to a whole chunk for streams, small steps for small files.
-        let want = if end > CHUNK_LEN / 8 { CHUNK_LEN } else { end.next_power_of_two().max(4096) };
-        bytes.reserve_exact(want.max(end) - bytes.len());
-    }
-    let overlap = bytes.len().min(end) - at;
-    bytes[at..at + overlap].copy_from_slice(&data[..overlap]);
-    bytes.extend_from_slice(&data[overlap..]);
 }

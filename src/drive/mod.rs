@@ -13,6 +13,7 @@ mod dirty;
 mod files;
 mod friends;
 mod keeper;
+mod layers;
 mod live;
 mod live_drive;
 mod lost;
