@@ -21,15 +21,19 @@ fn damage_admin_log(disk: &SimDisk) {
     }
 }
 
+async fn friends_that_stopped(village: &Village) {
+    let [a, b] = friends(village).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    a.close().await;
+    b.close().await;
+}
+
 #[test]
 fn a_damaged_admin_log_comes_again_from_what_this_machine_lends() {
     begin(1, || {
         kithfs::village!(async {
             let village = Village::new(1, 2);
-            let [a, b] = friends(&village).await;
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            a.close().await;
-            b.close().await;
+            friends_that_stopped(&village).await;
             damage_admin_log(&village.disk(0));
             // Its friend is not even on.
             let a = node(village.machine(0)).await;
@@ -50,10 +54,7 @@ fn a_drive_that_did_not_open_opens_once_it_can() {
         begin(1, || {
             kithfs::village!(async {
                 let village = Village::new(1, 2);
-                let [a, b] = friends(&village).await;
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                a.close().await;
-                b.close().await;
+                friends_that_stopped(&village).await;
                 let disk = village.disk(1);
                 damage_admin_log(&disk);
                 for path in files(&disk, ["/lent/", "/logs/"]) {
