@@ -8,6 +8,7 @@ use crate::grid::News;
 use crate::keys::{AdminLog, AdminRecord, Power, Signed, encode};
 use crate::tree::{Change, Checked, EntryError, Fold, FoldError, Opened, Touched};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Entries folded in one step.
@@ -133,11 +134,13 @@ impl Shared {
             return Ok(None);
         }
         let checked = Checked::parse(bytes, &self.drive)?;
-        if checked.log == self.log
-            && matches!(self.index.get(&entry_key(&checked.log, checked.header.seq)), Ok(Some(_)))
-        {
-            self.forked();
-            return Ok(None);
+        if checked.log == self.log {
+            if matches!(self.index.get(&entry_key(&checked.log, checked.header.seq)), Ok(Some(_))) {
+                self.forked();
+            }
+            if self.forked.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
         }
         let admin = self.admin.lock();
         let Some(writer) = admin.writer(&checked.header.writer) else {
@@ -170,10 +173,14 @@ impl Shared {
         Ok(Some(opened))
     }
 
-    /// Whether an entry of this machine's log has other operations under numbers that are
-    /// pending here.
+    /// Whether an entry of this machine's log follows another one than the last that is here, or
+    /// has other operations under numbers that are pending here.
     fn contradicts(&self, entry: &Opened) -> bool {
         let core = self.core.lock();
+        let last = core.fold.heads().into_iter().find(|head| head.log == self.log);
+        if last.is_some_and(|l| entry.header.seq == l.seq + 1 && entry.header.previous != l.hash) {
+            return true;
+        }
         entry.operations.iter().any(|op| core.pending.get(&op.n).is_some_and(|p| p.op != *op))
     }
 
@@ -182,6 +189,7 @@ impl Shared {
     fn forked(&self) {
         let why = "another copy of this machine writes to the drive (a clone, or this is a restored \
                    backup): copy what is new here to another place, move the drive's state away, and start again";
+        self.forked.store(true, Ordering::Relaxed);
         if self.failed.lock().replace(why.into()).is_none() {
             self.note(why.into());
         }

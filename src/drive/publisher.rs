@@ -14,6 +14,7 @@ use crate::tree::{
 use crate::wire::Head;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Entries that too few holders have are sent again after this, or when friends change.
@@ -23,6 +24,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Catalogue records in one entry: with their roots and places about 2.5 kB each.
 const RECORDS_MAX: usize = 96;
 
+/// What people are told when a friend has entries of this machine's log that it does not have.
+const FORK_SAID: &str = "a friend has other entries of this machine than there are here, and does not take these: \
+    is there a clone of this machine, or was its state restored from a backup?";
 /// Chunks whose places one operation tells.
 const TOLD_AT_ONCE: usize = 4096;
 
@@ -268,8 +272,14 @@ impl Shared {
                 };
                 match event {
                     Some(AppendEvent::Acked { household, heads, .. }) => {
-                        let own = heads.iter().filter(|h| shared.is_own_entry(h)).map(|h| h.seq).max();
-                        shared.acked(household, own.unwrap_or(0));
+                        let ours = heads.iter().filter(|h| h.log == shared.log);
+                        let (same, other): (Vec<&Head>, Vec<&Head>) =
+                            ours.partition(|h| shared.is_own_entry(h));
+                        if !other.is_empty() {
+                            // Only its word: no reason to stop writing, but to be told.
+                            shared.note(FORK_SAID.into());
+                        }
+                        shared.acked(household, same.iter().map(|h| h.seq).max().unwrap_or(0));
                     }
                     Some(AppendEvent::Refused { refusal, .. }) => {
                         shared.note(format!("a friend refused an entry: {}", refusal.detail));
@@ -285,7 +295,7 @@ impl Shared {
     /// entry under the same number, of a clone of this machine or of one set back to a backup:
     /// then it does not have ours.
     fn is_own_entry(&self, head: &Head) -> bool {
-        if head.log != self.log {
+        if self.forked.load(Ordering::Relaxed) {
             return false;
         }
         let Ok(Some(bytes)) = self.index.get(&entry_key(&self.log, head.seq)) else { return false };

@@ -18,6 +18,9 @@ pub struct FileReplay {
     pub base: Base,
     pub dirty: Dirty,
     pub mtime: TimeNs,
+    /// The last groups in the journal are not whole, and were passed over: the next one has to
+    /// bring a base, or it would be passed over with them.
+    pub broken: bool,
 }
 
 /// Parts of a group.
@@ -181,6 +184,7 @@ impl Replay {
                 }
             }
             let Some(mut file) = file else { continue };
+            file.broken = broken;
             let dirty = &mut file.dirty;
             dirty.trim();
             (dirty.cut_unjournaled, dirty.size_unjournaled) = (None, false);
@@ -223,7 +227,7 @@ fn apply(file: &mut Option<FileReplay>, commit: Commit, parts: Vec<Part>) {
             dirty.outlived = before.dirty.outlived;
             dirty.outlived.extend(sealed.map(|s| s.chunk.id));
         }
-        *file = Some(FileReplay { base, dirty, mtime: commit.mtime });
+        *file = Some(FileReplay { base, dirty, mtime: commit.mtime, broken: false });
     }
     // Without a base its first group was broken, or it was trimmed: nothing to stand on.
     let Some(file) = file else { return };

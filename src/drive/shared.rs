@@ -96,6 +96,8 @@ pub struct Shared {
     pub invalidations: mpsc::UnboundedSender<Invalidation>,
     pub epochs: Mutex<ContentEpochs>,
     pub failed: Mutex<Option<String>>,
+    /// Somebody else has gone on with this machine's log: what comes of it is not this machine's.
+    pub forked: AtomicBool,
     pub notes: Mutex<VecDeque<String>>,
     /// Changes whenever a file may have become safer.
     pub progress: watch::Sender<u64>,

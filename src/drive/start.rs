@@ -184,6 +184,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         invalidations,
         epochs: Mutex::default(),
         failed: Mutex::default(),
+        forked: Default::default(),
         notes: Mutex::default(),
         progress: watch::Sender::new(0),
         admin_file,
@@ -288,10 +289,13 @@ async fn restore_files(shared: &Shared, replay: &mut Replay) -> std::result::Res
         {
             let mut state = live.state.lock();
             state.mtime = file.mtime;
-            state.base_journaled = true;
+            state.base_journaled = !file.broken;
             (state.first_write, state.last_write) = (now, now);
             shared.dirty_bytes.fetch_add(file.dirty.buffered, Ordering::Relaxed);
-            state.dirty = Some(file.dirty);
+            let dirty = state.dirty.insert(file.dirty);
+            if file.broken {
+                dirty.forget_journal();
+            }
         }
         shared.lives.lock().inodes.insert(inode.ino, Arc::new(live));
     }

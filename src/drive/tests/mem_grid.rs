@@ -357,11 +357,18 @@ fn append_to(
         let entry = Checked::parse(bytes, drive).expect("a sound entry");
         let log = holder.logs.entry(entry.log).or_default();
         let have = log.len() as u64;
+        let mut news = vec![];
         if entry.header.seq > have + 1 {
-            log.extend(access.entries(&entry.log, have, usize::MAX));
+            news = access.entries(&entry.log, have, usize::MAX);
         }
-        if log.len() as u64 + 1 == entry.header.seq {
-            log.push(bytes.clone());
+        news.push(bytes.clone());
+        for bytes in news {
+            let next = Checked::parse(&bytes, drive).expect("a sound entry");
+            let last = log.last().map(|last| Checked::parse(last, drive).expect("a sound entry").hash);
+            // What forks the log, or is known, is passed over.
+            if next.header.previous == last.unwrap_or(EntryHash([0; 32])) {
+                log.push(bytes);
+            }
         }
         let seq = log.len() as u64;
         let last = Checked::parse(&log[log.len() - 1], drive).expect("a sound entry");
