@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A pack that friends did not take whole is tried again after this, or when friends change.
 pub(super) const RETRY: Duration = Duration::from_secs(20);
+/// One that was ended only because others had a slow rest is tried again after this, once.
+const CUT_OFF_RETRY: Duration = Duration::from_secs(1);
 /// Chunks in one pack: what says where they lie is one operation (36 bytes each).
 const PACK_CHUNKS_MAX: usize = 4096;
 /// Transfers that outlive their turn because a holder is slow; more are cut off.
@@ -73,7 +75,7 @@ impl Shared {
             let wait = if self.uploads.lock().waiting() > 0 && self.grid.coding(&self.drive).is_some() {
                 self.options.pack_quiet
             } else {
-                RETRY
+                self.next_retry()
             };
             tokio::select! {
                 biased;
@@ -89,6 +91,15 @@ impl Shared {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// Until the next pack may be tried again.
+    fn next_retry(&self) -> Duration {
+        let now = self.world.clock.monotonic();
+        let uploads = self.uploads.lock();
+        let idle = uploads.packs.values().filter(|p| !p.uploading && p.level() < Level::Full);
+        let next = idle.map(|p| p.not_before.saturating_sub(now)).min().unwrap_or(RETRY);
+        next.clamp(self.options.pack_quiet, RETRY)
     }
 
     /// Enough waits for a pack, or what waits has waited long enough.
@@ -189,7 +200,7 @@ impl Shared {
         let found = self.uploads.lock().packs.get(&id).map(|p| (p.intent.coding, p.placed.clone()));
         let Some((coding, placed)) = found else { return };
         let mut events = self.grid.upload(self.drive, source, coding, placed);
-        let (mut turn, mut place) = (Some(turn), None);
+        let (mut turn, mut place, mut cut_off) = (Some(turn), None, false);
         while let Some(event) = events.recv().await {
             match event {
                 UploadEvent::Placed { place, .. } => self.placed(&id, place).await,
@@ -208,12 +219,15 @@ impl Shared {
             if enough && turn.is_some() {
                 match stragglers.clone().try_acquire_owned() {
                     Ok(permit) => (turn, place) = (None, Some(permit)),
-                    Err(_) => break,
+                    Err(_) => {
+                        cut_off = true;
+                        break;
+                    }
                 }
             }
         }
         drop((turn, place));
-        self.finished(&id);
+        self.finished(&id, cut_off);
     }
 
     /// A holder has a share.
@@ -241,10 +255,12 @@ impl Shared {
         }
     }
 
-    fn finished(&self, id: &PackId) {
+    fn finished(&self, id: &PackId, cut_off: bool) {
         if let Some(pack) = self.uploads.lock().packs.get_mut(id) {
             pack.uploading = false;
-            pack.not_before = self.world.clock.monotonic() + RETRY;
+            let wait = if cut_off && !pack.cut_off { CUT_OFF_RETRY } else { RETRY };
+            pack.cut_off |= cut_off;
+            pack.not_before = self.world.clock.monotonic() + wait;
         }
         self.publish_wake.notify_one();
         self.pack_wake.notify_one();

@@ -29,6 +29,8 @@ pub struct PackState {
     pub released: bool,
     /// A try that ended short; the next not before.
     pub not_before: Duration,
+    /// A try was ended, safe, because others had a slow rest already.
+    pub cut_off: bool,
     /// What stood when its repair began: as long as that is under way, nothing else counts.
     pub repair: Option<Vec<SharePlace>>,
 }
@@ -47,6 +49,7 @@ impl PackState {
             objects: BTreeSet::new(),
             released: false,
             not_before: Duration::ZERO,
+            cut_off: false,
             repair: None,
         }
     }

@@ -66,6 +66,8 @@ pub fn run(ground: &Ground, m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<()
     let files = ground.amount(LISTED, 1000);
     let listed = m.dir.join("listed");
     fill(&listed, files, 0)?;
+    // Telling friends of all these names is work of its own.
+    m.sync(Until::Full)?;
     let kith = list_cold(&listed)?;
     let nothing = with_do_nothing(ground, |dir| {
         let listed = dir.join("listed");
