@@ -7,7 +7,7 @@ use super::records::PackIntent;
 use super::shared::{Shared, index_error};
 use super::uploads::PackState;
 use crate::content::{CatalogueRecord, PackEncoder};
-use crate::grid::{Audit, Level, PackRange};
+use crate::grid::{Audit, PackRange};
 use crate::keys::{NodeId, PackId};
 use crate::tree::Cursor;
 use std::collections::{BTreeSet, VecDeque};
@@ -165,12 +165,7 @@ impl Shared {
             state.repair = Some(placed.clone());
             (state.told, state.catalogued, state.placed) = (true, placed.len(), placed);
             (state.bytes, state.catalogued_level) = (record.len, state.level());
-            let readable = state.level() >= Level::Published;
-            let mut uploads = self.uploads.lock();
-            uploads.add_pack(state);
-            if readable {
-                uploads.published(&pack);
-            }
+            self.uploads.lock().add_pack(state);
             begun = true;
         }
         if begun {

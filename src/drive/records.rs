@@ -15,8 +15,8 @@ pub const OP: u8 = 1;
 pub const DATA: u8 = 2;
 /// A chunk in the own segments: [`SealedPart`].
 pub const SEALED: u8 = 3;
-/// End of a group: [`Commit`].
-pub const COMMIT: u8 = 4;
+/// End of a group, from before groups were counted: [`UncountedCommit`]. Read, not written.
+pub const COMMIT_UNCOUNTED: u8 = 4;
 /// A file settled: [`Settled`]; its groups so far are part of the operation's content.
 pub const SETTLED: u8 = 5;
 /// As [`SETTLED`], told again by a compaction: the groups stay.
@@ -33,6 +33,8 @@ pub const PACK_DONE: u8 = 10;
 pub const CANCELLED: u8 = 11;
 /// Enough households have this device's entries up to this one: its number.
 pub const ENTRIES_SAFE: u8 = 12;
+/// End of a group: [`Commit`].
+pub const COMMIT: u8 = 13;
 
 #[derive(Serialize, Deserialize)]
 pub struct DataHead {
@@ -51,9 +53,22 @@ pub struct SealedPart {
 #[derive(Serialize, Deserialize)]
 pub struct Commit {
     pub object: ObjectId,
+    /// The file's last so many parts are the group. Others before them were left behind by a
+    /// group that failed; when there are fewer, the journal is damaged where the rest was.
+    pub parts: u32,
     /// Forget earlier groups: this one is the whole difference to the base.
     pub base: Option<Base>,
     /// The file was cut here (before the parts of this group).
+    pub cut: Option<u64>,
+    pub size: u64,
+    pub mtime: TimeNs,
+}
+
+/// A [`Commit`] of all parts since the one before.
+#[derive(Serialize, Deserialize)]
+pub struct UncountedCommit {
+    pub object: ObjectId,
+    pub base: Option<Base>,
     pub cut: Option<u64>,
     pub size: u64,
     pub mtime: TimeNs,

@@ -4,7 +4,8 @@
 use super::dirty::{Dirty, Layer, Layers, SealedLayer};
 use super::ranges::Ranges;
 use super::records::{
-    self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, decode, decode_whole,
+    self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, UncountedCommit, decode,
+    decode_whole,
 };
 use super::shared::Pending;
 use crate::content::{CHUNK_LEN, SharePlace};
@@ -87,6 +88,12 @@ impl Replay {
                 self.parts.entry(part.object).or_default().push(Part::Sealed(part));
             }
             records::COMMIT => self.commit(decode_whole(payload)?),
+            records::COMMIT_UNCOUNTED => {
+                let UncountedCommit { object, base, cut, size, mtime } = decode_whole(payload)?;
+                let parts = self.parts.get(&object).map_or(0, Vec::len);
+                let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+                self.commit(Commit { object, parts, base, cut, size, mtime });
+            }
             records::SETTLED => {
                 let settled: Settled = decode_whole(payload)?;
                 if let Change::SetContent { object, .. } = &settled.op.change {
@@ -153,7 +160,9 @@ impl Replay {
     }
 
     fn commit(&mut self, commit: Commit) {
-        let parts = self.parts.remove(&commit.object).unwrap_or_default();
+        let mut parts = self.parts.remove(&commit.object).unwrap_or_default();
+        let left_behind = parts.len().saturating_sub(commit.parts as usize);
+        parts.drain(..left_behind);
         self.files.entry(commit.object).or_default().push(Step::Group(commit, parts));
     }
 
@@ -173,7 +182,8 @@ impl Replay {
                     Step::Mtime(_) => {}
                     Step::Group(commit, parts) => {
                         let stands = commit.base.is_some() || (!broken && file.is_some());
-                        if stands && whole(own, &parts).await {
+                        let all_here = parts.len() == commit.parts as usize;
+                        if stands && all_here && whole(own, &parts).await {
                             apply(&mut file, commit, parts);
                             broken = false;
                         } else {

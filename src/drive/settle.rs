@@ -270,11 +270,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether friends have a chunk, which this machine has as well, so that it knows it good.
+    /// Whether friends can give a chunk back, as far as is known: one whose pack has lost too
+    /// many shares goes up anew when it is written again.
     pub fn is_placed(&self, id: &ChunkId) -> bool {
-        match self.view().chunk_places(id) {
-            Ok(places) => !places.is_empty(),
-            Err(_) => false,
-        }
+        let Ok(places) = self.view().chunk_places(id) else { return false };
+        places.iter().any(|place| {
+            let record = self.view().pack(&place.pack).ok().flatten();
+            record.is_some_and(|record| self.standing(&record).len() >= usize::from(record.k))
+        })
     }
 }

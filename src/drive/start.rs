@@ -285,6 +285,12 @@ async fn restore_files(shared: &Shared, replay: &mut Replay) -> std::result::Res
         if !inode.is_live() {
             continue;
         }
+        if file.broken {
+            let name = shared.path_of(object).unwrap_or_else(|| "a file".into());
+            shared.note(format!(
+                "{name}: its last changes did not all reach this machine's disk; it is as it was before them"
+            ));
+        }
         let live = Live::new(inode.ino, inode.object, file.base.version, file.base.content);
         {
             let mut state = live.state.lock();

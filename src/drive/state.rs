@@ -8,7 +8,7 @@ use super::status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};
 use crate::content::{Content, Ref};
 use crate::grid::Level;
 use crate::keys::{ChunkId, NodeId, PackId};
-use crate::tree::{Change, ObjectId, ROOT, queues};
+use crate::tree::{Change, ChunkPlace, ObjectId, ROOT, queues};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -168,10 +168,19 @@ impl Shared {
         for reference in refs.iter().take(PACKS_MAX) {
             if let Ref::Chunk(chunk) = reference {
                 let places = self.view().chunk_places(&chunk.id).map_err(index_error)?;
-                out.extend(places.first().map(|p| p.pack));
+                out.extend(self.best_of(&places));
             }
         }
         Ok((out, *depth == 0 && refs.len() <= PACKS_MAX))
+    }
+
+    /// Of the packs that hold a chunk the one that has lost least.
+    fn best_of(&self, places: &[ChunkPlace]) -> Option<PackId> {
+        if let [one] = places {
+            return Some(one.pack);
+        }
+        let state = |pack: &PackId| self.pack_state(pack).unwrap_or(FileState::AtRisk { margin: 0 });
+        places.iter().map(|p| p.pack).max_by_key(state)
     }
 
     /// A path for people.

@@ -193,9 +193,11 @@ impl Uploads {
         self.queue.push_front(id);
         self.queued.insert(id, Queued { objects });
     }
-    /// A pack is known, with intent in the journal.
+    /// A pack is known, with intent in the journal; or one that is to be repaired: nothing waits
+    /// for that, since it may never succeed, and who writes the same again has the bytes.
     pub fn add_pack(&mut self, pack: PackState) {
-        for (id, _) in &pack.intent.chunks {
+        let awaited = pack.repair.is_none();
+        for (id, _) in pack.intent.chunks.iter().filter(|_| awaited) {
             self.in_pack.insert(*id, pack.intent.pack);
         }
         self.packs.insert(pack.intent.pack, pack);

@@ -251,6 +251,7 @@ impl Shared {
             state.dirty.as_mut().map(Dirty::take_sealed_unjournaled).unwrap_or_default()
         };
         let object = live.object;
+        let parts = u32::try_from(sealed.len() + ranges.len()).map_err(|e| Error::Internal(e.to_string()))?;
         for (index, layer) in sealed {
             let valid = layer.valid.pairs().to_vec();
             let part = SealedPart { object, index, chunk: layer.chunk, valid };
@@ -260,7 +261,7 @@ impl Shared {
             let head = records::encode(&DataHead { object, offset });
             self.append(records::DATA, &[&head, &bytes[from..to]]).await?;
         }
-        let commit = Commit { object, base, cut, size, mtime };
+        let commit = Commit { object, parts, base, cut, size, mtime };
         self.append(records::COMMIT, &[&records::encode(&commit)]).await
     }
 

@@ -95,6 +95,32 @@ async fn lost_shares_are_made_again_and_count_when_they_are_promised() {
     }
 }
 
+/// Too much is lost to read a file; who still has it copies it in once more. It must not be taken
+/// for something that friends have already.
+#[tokio::test(start_paused = true)]
+async fn what_friends_have_lost_goes_up_again_when_it_is_written_again() {
+    let (grid, founding, a, files) = stored(5).await;
+    drop(a);
+    let b = Machine::start(&founding, 1, &grid).await;
+    (0..4).for_each(|holder| grid.lose(holder));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    b.drive.drop_pages();
+    assert_eq!(state(&b, "middle"), FileState::AtRisk { margin: 0 });
+    assert!(b.read("middle").await.is_err(), "one of two pieces is left");
+    for (path, bytes) in &files {
+        b.write(&format!("again-{path}"), bytes).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(state(&b, "again-middle"), FileState::Full { margin: 3 });
+    assert_eq!(state(&b, "middle"), FileState::Full { margin: 3 }, "the first one is well again, too");
+    drop(b);
+    let c = onlooker(&founding, &grid).await;
+    for (path, bytes) in &files {
+        assert!(c.read(path).await.unwrap() == *bytes, "{path}");
+        assert!(c.read(&format!("again-{path}")).await.unwrap() == *bytes, "again-{path}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_share_goes_to_a_friend_who_has_none() {
     let (grid, founding, dice) = (MemGrid::new(6), found(2), Dice::new(3));

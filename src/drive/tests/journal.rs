@@ -2,7 +2,7 @@
 
 use crate::content::{Coding, Content};
 use crate::drive::lost::{LostShare, LostShares};
-use crate::drive::records::{self, Commit, DataHead, PackIntent, SealedPart, Settled};
+use crate::drive::records::{self, Commit, DataHead, PackIntent, SealedPart, Settled, UncountedCommit};
 use crate::drive::replay::Replay;
 use crate::keys::{Epoch, Hash, LogId, NodeId, PackId, ShareId};
 use crate::store::Record;
@@ -26,7 +26,8 @@ fn sound() -> Vec<(u8, Vec<u8>)> {
         pages: vec![],
     };
     let part = SealedPart { object: FILE, index: 0, chunk, valid: vec![(0, 1)] };
-    let commit = Commit { object: FILE, base: None, cut: Some(9), size: 10, mtime: 5 };
+    let uncounted = UncountedCommit { object: FILE, base: None, cut: Some(9), size: 10, mtime: 5 };
+    let commit = Commit { object: FILE, parts: 0, base: None, cut: Some(9), size: 10, mtime: 5 };
     let pack = PackIntent {
         pack: PackId([5; 32]),
         epoch: Epoch::FIRST,
@@ -38,6 +39,7 @@ fn sound() -> Vec<(u8, Vec<u8>)> {
     vec![
         (records::OP, records::encode(&operation())),
         (records::SEALED, records::encode(&part)),
+        (records::COMMIT_UNCOUNTED, records::encode(&uncounted)),
         (records::COMMIT, records::encode(&commit)),
         (records::SETTLED, records::encode(&settled)),
         (records::PENDING, records::encode(&settled)),
@@ -87,7 +89,7 @@ fn rejects_a_payload_with_a_byte_after_its_end() {
 
 #[test]
 fn rejects_kinds_and_changes_of_the_future() {
-    for kind in [0, 13, 255] {
+    for kind in [0, 14, 255] {
         assert_eq!(malformed(kind, &[]), 1, "kind {kind}");
     }
     // The number of the change stands behind n, time and offset.

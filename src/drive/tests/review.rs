@@ -1,9 +1,14 @@
 //! Findings of the strict review: each of these fails on the code it was written against.
 
 use super::super::live::Live;
+use super::super::records::{self, Base, Commit, DataHead};
+use super::super::replay::Replay;
 use super::*;
-use crate::content::Coding;
+use crate::content::{Coding, Content};
 use crate::grid::Level;
+use crate::keys::LogId;
+use crate::store::Record;
+use crate::tree::ObjectId;
 
 fn live_of(m: &Machine, ino: Ino) -> Arc<Live> {
     m.drive.shared.live(ino).expect("the inode is in memory")
@@ -286,4 +291,55 @@ async fn of_two_copies_of_a_machine_one_stops_and_none_lies() {
     assert!(failed(stops) && !failed(goes_on), "{:?}", stops.drive.status().notes);
     assert!(matches!(stops.drive.mkdir(ROOT_INO, b"later", 0o755, ME), Err(Error::Disk(_))));
     assert!(!stops.drive.state_of_all().is_safe(), "{}", stops.drive.state_of_all());
+}
+
+fn told(replay: &mut Replay, kind: u8, payload: &[u8]) {
+    replay.record(Record { lsn: 1, kind, payload });
+}
+
+fn part(replay: &mut Replay, offset: u64, bytes: &[u8]) {
+    let head = records::encode(&DataHead { object: PHOTO, offset });
+    told(replay, records::DATA, &[&head, bytes].concat());
+}
+
+fn commit(replay: &mut Replay, parts: u32, base: Option<Base>, size: u64) {
+    let commit = Commit { object: PHOTO, parts, base, cut: None, size, mtime: 5 };
+    told(replay, records::COMMIT, &records::encode(&commit));
+}
+
+fn empty() -> Option<Base> {
+    Some(Base { version: None, content: Content::Inline(Vec::new()) })
+}
+
+const PHOTO: ObjectId = ObjectId { log: LogId([1; 32]), n: 7 };
+
+/// A group that could not be ended leaves parts in the journal. They belong to no later group.
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_group_left_is_not_taken_for_the_next() {
+    let m = Machine::start(&found(1), 0, &MemGrid::new(0)).await;
+    let mut replay = Replay::new(|_| true);
+    part(&mut replay, 50, b"cut off before the next group");
+    part(&mut replay, 0, b"here");
+    commit(&mut replay, 1, empty(), 100);
+    let files = replay.take_files(&m.drive.shared.own).await;
+    let layer = files[&PHOTO].dirty.chunks[&0].buffer.as_ref().unwrap();
+    assert_eq!(layer.valid.pairs(), [(0, 4)]);
+    assert!(!files[&PHOTO].broken);
+}
+
+/// Damage took one part of a group out of the journal's middle: the rest of the group would be a
+/// file that never was.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_lacks_a_part_does_not_count() {
+    let m = Machine::start(&found(1), 0, &MemGrid::new(0)).await;
+    let mut replay = Replay::new(|_| true);
+    part(&mut replay, 0, b"whole");
+    commit(&mut replay, 1, empty(), 5);
+    part(&mut replay, 0, b"HALF");
+    commit(&mut replay, 2, None, 500);
+    let files = replay.take_files(&m.drive.shared.own).await;
+    let file = &files[&PHOTO];
+    assert_eq!(file.dirty.size, 5);
+    assert_eq!(&file.dirty.chunks[&0].buffer.as_ref().unwrap().bytes[..5], b"whole");
+    assert!(file.broken, "the next group has to bring its base");
 }
