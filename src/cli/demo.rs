@@ -123,13 +123,12 @@ impl Stage {
             .collect();
         for d in report.drives.iter().filter(|d| d.name == DRIVE) {
             lines.push(format!(
-                "  {} files, any {} of {} shares restore them; {}; {} files ({}) not yet safe",
+                "  {} files, any {} of {} shares restore them; {}{}",
                 d.files,
                 d.k,
                 d.n,
                 d.state,
-                d.waiting_files,
-                say::size(d.waiting_bytes)
+                say::waiting(d.waiting_files, d.waiting_bytes).map_or(String::new(), |w| format!("; {w}"))
             ));
         }
         lines

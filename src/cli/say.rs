@@ -37,6 +37,17 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// What is not safe yet; None when everything is.
+pub fn waiting(files: u64, bytes: u64) -> Option<String> {
+    let who = match files {
+        0 => return None,
+        1 => "1 file not yet safe".to_string(),
+        n => format!("{n} files not yet safe"),
+    };
+    // What is small travels with the entries: no content of its own is to go up.
+    Some(if bytes == 0 { who } else { format!("{who}, {} to go up", size(bytes)) })
+}
+
 /// A size as people type it: `50G`, `1.5TB`, `200 MB`, `4096`, `2GiB`.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
@@ -189,6 +200,13 @@ mod tests {
         for bad in ["", "G", "12 parsecs", "-3", "1e400G", "9999999T"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_waits_is_said_without_empty_numbers() {
+        assert_eq!(waiting(0, 7), None);
+        assert_eq!(waiting(1, 0).unwrap(), "1 file not yet safe");
+        assert_eq!(waiting(3, 1_500_000).unwrap(), "3 files not yet safe, 1.5 MB to go up");
     }
 
     #[test]

@@ -42,8 +42,8 @@ fn people(r: &Report) {
             out!("{} {at}: {} files, {}", say::escaped(&d.name), d.files, say::escaped(&d.state));
             coding(d);
         }
-        if d.waiting_files > 0 {
-            out!("  {} files ({}) not yet safe", d.waiting_files, say::size(d.waiting_bytes));
+        if let Some(line) = say::waiting(d.waiting_files, d.waiting_bytes) {
+            out!("  {line}");
         }
         d.problems.iter().for_each(|p| out!("  ! {}", say::escaped(p)));
     }

@@ -250,6 +250,10 @@ pub struct DriveReport {
     pub margin: u8,
     /// The worst state of any file, in the words of the user.kith.state attribute.
     pub state: String,
+    /// The same in one word, for programs: written, local, uploading, published, at-risk, thin,
+    /// safe, full or unreadable; empty when the drive is not open.
+    #[serde(default)]
+    pub level: String,
     /// Files (and bytes) not yet safe.
     pub waiting_files: u64,
     pub waiting_bytes: u64,
@@ -281,6 +285,9 @@ pub struct PathReport {
     pub schema: u32,
     pub path: PathBuf,
     pub state: String,
+    /// The state in one word, for programs.
+    #[serde(default)]
+    pub level: String,
     pub size: u64,
     /// Names of friends that hold part of it, for a file.
     pub holders: Vec<String>,

@@ -170,6 +170,7 @@ impl Runner {
                 n: 0,
                 margin: 0,
                 state: state.into(),
+                level: String::new(),
                 waiting_files: 0,
                 waiting_bytes: 0,
                 problems,
@@ -218,6 +219,7 @@ impl Runner {
             n: coding.map_or(0, |c| c.n),
             margin: coding.map_or(0, |c| c.margin()),
             state: least.to_string(),
+            level: least.word().into(),
             waiting_files: status.unsafe_files,
             waiting_bytes: status.bytes_to_upload,
             problems,
@@ -249,7 +251,14 @@ impl Runner {
         let state = d.drive.state(ino).map_err(unreadable)?;
         let holders = d.drive.holders_of(ino).map_err(unreadable)?;
         let holders = holders.iter().map(|node| self.node.name_of(node)).collect();
-        Ok(PathReport { schema: SCHEMA, state: state.to_string(), size: attr.size, holders, path })
+        Ok(PathReport {
+            schema: SCHEMA,
+            state: state.to_string(),
+            level: state.word().into(),
+            size: attr.size,
+            holders,
+            path,
+        })
     }
 
     async fn sync(

@@ -104,7 +104,6 @@ impl Shared {
             self.kill_suid(file.live.ino)?;
         }
         self.write_live(&file.live, offset, &data).await?;
-        self.settle_wake.notify_one();
         Ok(len)
     }
 
@@ -118,7 +117,6 @@ impl Shared {
             self.writable()?;
             if len > 0 {
                 self.take_bytes(&file.live, offset, data);
-                self.settle_wake.notify_one();
             }
             Ok(len)
         };
@@ -158,7 +156,6 @@ impl Shared {
         self.account(before, dirty.buffered);
         drop(state);
         live.sealed.notify_waiters();
-        self.settle_wake.notify_one();
         Ok(())
     }
 

@@ -44,6 +44,20 @@ impl Shared {
         }
     }
 
+    /// Own chunks that the journal names are on the disk as soon as it is, for ever. Not in the
+    /// loop that feeds the journal: who eases pressure on memory waits for no disk.
+    pub async fn own_segments_loop(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(self.options.journal_after).await;
+            if self.own.unsynced()
+                && self.writable().is_ok()
+                && let Err(e) = self.own.sync().await
+            {
+                self.note(format!("own segments: {}", self.fail(&e)));
+            }
+        }
+    }
+
     /// All files that differ from what the journal knows. `lazy`: it syncs by itself soon.
     pub async fn journal_everything(&self, lazy: bool) -> Result<()> {
         let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();

@@ -57,6 +57,7 @@ impl Drive {
             tasks.spawn(shared.clone().sealer_loop(jobs.clone()));
         }
         tasks.spawn(shared.clone().journal_loop());
+        tasks.spawn(shared.clone().own_segments_loop());
         tasks.spawn(shared.clone().settler_loop());
         tasks.spawn(shared.clone().watcher_loop());
         tasks.spawn(shared.clone().keeper_loop());

@@ -48,19 +48,18 @@ impl Shared {
     /// Settle what is due now; how long until the next may be.
     async fn settle_due(self: &Arc<Self>) -> Duration {
         let now = self.world.clock.monotonic();
-        let (mut due, mut wait) = (Vec::new(), Duration::from_secs(1));
-        let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();
-        for live in lives {
+        // What is written from now on is not due before this: no write has to wake anybody.
+        let (mut due, mut wait) = (Vec::new(), self.options.settle_quiet.min(Duration::from_secs(1)));
+        for live in self.lives.lock().inodes.values() {
             let state = live.state.lock();
             if state.dirty.is_none() || state.gone {
                 continue;
             }
             let quiet = state.last_write + self.options.settle_quiet;
             let at = quiet.min(state.first_write + self.options.settle_max).max(state.not_before);
-            drop(state);
             match at.checked_sub(now) {
                 Some(left) if !left.is_zero() => wait = wait.min(left),
-                _ => due.push(live),
+                _ => due.push(live.clone()),
             }
         }
         let (remote, local): (Vec<_>, Vec<_>) = due.into_iter().partition(|l| self.may_need_friends(l));

@@ -35,6 +35,20 @@ impl FileState {
     pub fn is_safe(self) -> bool {
         matches!(self, FileState::Safe { .. } | FileState::Full { .. })
     }
+    /// One word for it, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            FileState::Unreadable => "unreadable",
+            FileState::Written => "written",
+            FileState::Local => "local",
+            FileState::Uploading { .. } => "uploading",
+            FileState::Published => "published",
+            FileState::AtRisk { .. } => "at-risk",
+            FileState::Thin => "thin",
+            FileState::Safe { .. } => "safe",
+            FileState::Full { .. } => "full",
+        }
+    }
     /// Nothing more is on its way: full, or thin where nothing better is possible.
     pub fn is_full(self) -> bool {
         matches!(self, FileState::Full { .. } | FileState::Thin)

@@ -141,6 +141,11 @@ impl Segments {
         Ok(place)
     }
 
+    /// Whether a power cut could take something.
+    pub fn unsynced(&self) -> bool {
+        self.inner.book.lock().unsynced > 0
+    }
+
     /// Everything appended before this call survives a power cut when it returns. After a
     /// failure nothing more is accepted; what is readable stays so.
     pub async fn sync(&self) -> Result<(), StoreError> {
