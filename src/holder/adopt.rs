@@ -78,8 +78,8 @@ impl Holder {
         let room = self.answers.take(account, super::answer_units(len)).await;
         let _room = room.map_err(|e| internal(e.to_string()))?;
         let bytes = self.world.blocking(move || files.bytes(&from, len)).await;
-        let bytes = bytes.unwrap_or_else(|e| Err(ShareError::Damaged(e.to_string())));
-        let bytes = bytes.map_err(|e| self.refuse(Reason::NotFound, account, e.to_string()))?;
+        let bytes = bytes.unwrap_or_else(|e| Err(ShareError::Stopped(e.to_string())));
+        let bytes = bytes.map_err(|e| self.unserved(from, account, &e))?;
         let mut body = VecDeque::from([Bytes::from(bytes)]);
         match self.put(caller, lease, grants, None, &mut body).await {
             Response::Receipt { receipt } => {

@@ -4,7 +4,7 @@ use super::shares::ShareError;
 use super::turns::Turn;
 use super::{Caller, Holder, Reply};
 use crate::content::Leaf;
-use crate::keys::{ct_eq, read_token_hash};
+use crate::keys::{PersonId, ct_eq, read_token_hash};
 use crate::ledger::LeaseKey;
 use crate::wire::{Range, Reason, Response};
 use bytes::Bytes;
@@ -64,23 +64,42 @@ impl Holder {
         };
         let files = self.files.clone();
         let proved = self.world.blocking(move || files.prove(&key, len, &wanted, leaf)).await;
-        match proved.unwrap_or_else(|e| Err(ShareError::Damaged(e.to_string()))) {
+        match proved.unwrap_or_else(|e| Err(ShareError::Stopped(e.to_string()))) {
             Ok(proof) => {
                 let mut state = self.state.lock();
+                state.unreadable.remove(&key);
                 let counters = state.counters.entry(account).or_default();
                 counters.bytes_read = counters.bytes_read.saturating_add(bytes);
                 let ledger_head = state.ledger_head(&account);
                 let response = Response::Data { len: proof.len() as u64, nonce, ledger_head };
                 Reply { response, body: Some(Bytes::from_owner(Answer { proof, _room: room })) }
             }
-            Err(ShareError::Ranges) => self
-                .refuse(Reason::Malformed, asker, "the ranges are not ascending and inside the share")
-                .into(),
-            Err(e) => {
-                tracing::warn!(share = %share.short(), error = %e, "a kept share cannot be served");
-                self.state.lock().damaged.insert(key);
-                self.refuse(Reason::NotFound, asker, e.to_string()).into()
-            }
+            Err(e) => self.unserved(key, asker, &e).into(),
         }
+    }
+
+    /// Why a share that is kept here is not given. `NotFound` is this holder's word that it lost
+    /// it, upon which it is made again elsewhere: so only for what is gone or damaged, and never
+    /// for a disk or a process that cannot read at the moment. One that cannot for long is lost
+    /// all the same: a bad sector must not keep its share from being repaired.
+    pub(super) fn unserved(&self, key: LeaseKey, asker: PersonId, e: &ShareError) -> Response {
+        tracing::warn!(share = %key.1.short(), error = %e, "a kept share cannot be served");
+        let now = self.world.clock.monotonic();
+        let lost = match e {
+            ShareError::Ranges => {
+                return self.refuse(
+                    Reason::Malformed,
+                    asker,
+                    "the ranges are not ascending and inside the share",
+                );
+            }
+            ShareError::Gone | ShareError::Damaged(_) => true,
+            ShareError::Stopped(_) | ShareError::Disk { .. } => self.state.lock().unreadable(key, now),
+        };
+        if lost {
+            self.state.lock().damaged.insert(key);
+            return self.refuse(Reason::NotFound, asker, e.told());
+        }
+        self.refuse(Reason::Busy, asker, format!("the share cannot be read at the moment: {}", e.told()))
     }
 }

@@ -178,7 +178,21 @@ impl Holder {
     ) -> Result<Receipt, PutError> {
         let key = (head.lease.account, head.lease.share);
         let lock = self.busy_lock(key);
-        let _busy = lock.lock().await;
+        let busy = lock.lock().await;
+        let done = self.keep_named(held, head, arrived).await;
+        drop(busy);
+        self.release_busy(&key, lock);
+        done
+    }
+
+    /// Under the lock of the lease's file.
+    async fn keep_named(
+        self: &Arc<Self>,
+        held: Held,
+        head: ShareHead,
+        arrived: Arrived,
+    ) -> Result<Receipt, PutError> {
+        let key = (head.lease.account, head.lease.share);
         self.publisher.publish(arrived.path, key).await?;
         let event = Event::Lease(LeaseEvent::Keep {
             lease: head.lease.clone(),
@@ -190,15 +204,13 @@ impl Holder {
         let ticket = {
             let mut state = self.state.lock();
             state.reservations.remove(&held.id);
-            state.damaged.remove(&key);
+            state.forget_file(&key);
             let counters = state.counters.entry(key.0).or_default();
             counters.bytes_written = counters.bytes_written.saturating_add(head.lease.len);
             state.record(&self.log, event)
         };
         drop(held);
         ticket.durable().await?;
-        drop(_busy);
-        self.release_busy(&key, lock);
         Ok(Receipt {
             holder: self.options.node,
             account: key.0,

@@ -52,7 +52,14 @@ pub(super) fn reconcile(
             there.insert(path);
             continue;
         }
-        let sound = files.head(&path).filter(|h| h.file_len() == len && files.path(&key_of(h)) == path);
+        let head = match files.head(&path) {
+            Ok(head) => head,
+            Err(e) => {
+                tracing::warn!(error = %e, "a file among the shares stays as it is: it cannot be read now");
+                continue;
+            }
+        };
+        let sound = head.filter(|h| h.file_len() == len && files.path(&key_of(h)) == path);
         match sound {
             Some(head) if dropped.has(&head) => files.remove_path(&path)?,
             Some(head) => {

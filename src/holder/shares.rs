@@ -47,7 +47,8 @@ impl ShareHead {
     }
 }
 
-/// Why a share cannot be served.
+/// Why a share cannot be served. What is `Gone` or `Damaged` is lost; a disk that does not answer
+/// as it should, or too many open files, says nothing of the share itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
     #[error("the share's file is gone")]
@@ -56,8 +57,20 @@ pub enum ShareError {
     Damaged(String),
     #[error("the ranges asked for make no sense")]
     Ranges,
+    #[error("the reading was cut short: {0}")]
+    Stopped(String),
     #[error("{}: {what}: {why}", .file.display())]
     Disk { file: PathBuf, what: &'static str, why: String },
+}
+
+impl ShareError {
+    /// What is said of it to others: nothing of where things lie on this machine.
+    pub(super) fn told(&self) -> String {
+        match self {
+            ShareError::Disk { what, why, .. } => format!("{what}: {why}"),
+            other => other.to_string(),
+        }
+    }
 }
 
 fn disk(file: &Path, what: &'static str) -> impl Fn(io::Error) -> ShareError {
@@ -83,6 +96,12 @@ pub struct Incoming {
     path: PathBuf,
     hasher: ShareHasher,
     len: u64,
+}
+
+/// The file of a share that is kept.
+struct KeptFile {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
 }
 
 /// A share that is on the medium, under its temporary name.
@@ -183,28 +202,49 @@ impl ShareFiles {
         ranges: &[Range<u64>],
         leaf: Leaf,
     ) -> Result<Vec<u8>, ShareError> {
-        let path = self.path(key);
-        let file = self.world.disk.open(&path, Open::Existing).map_err(disk(&path, "open"))?;
+        let kept = self.open_kept(key)?;
         let mut tree = vec![0; tree_len(len) as usize];
-        read_exact(file.as_ref(), &mut tree, HEAD_LEN + len)?;
+        kept.read_exact(&mut tree, HEAD_LEN + len)?;
         let tree = ShareTree::from_bytes(key.1, len, &tree).map_err(proof_error)?;
         let mut encoder = ProofEncoder::new(&tree, ranges, leaf).map_err(proof_error)?;
-        let mut out = Vec::new();
-        let mut read = |offset: u64, buf: &mut [u8]| read_exact(file.as_ref(), buf, HEAD_LEN + offset);
+        let (mut out, mut failed) = (Vec::new(), None);
+        // The proof's error keeps only the words: the disk's own is what tells rot from a disk
+        // that fails for the moment.
+        let mut read = |offset: u64, buf: &mut [u8]| {
+            let read = kept.read_exact(buf, HEAD_LEN + offset);
+            read.map_err(|e| failed.insert(e).to_string())
+        };
         loop {
             let target = out.len() + PROOF_STEP;
-            if !encoder.fill(target, &mut read, &mut out).map_err(proof_error)? {
-                return Ok(out);
+            match encoder.fill(target, &mut read, &mut out) {
+                Ok(true) => {}
+                Ok(false) => return Ok(out),
+                Err(e) => return Err(failed.unwrap_or_else(|| proof_error(e))),
             }
+        }
+    }
+
+    /// A share's file. It counts as gone only where the directory of shares is there to say so,
+    /// and not when the disk that has it is not mounted.
+    fn open_kept(&self, key: &LeaseKey) -> Result<KeptFile, ShareError> {
+        let path = self.path(key);
+        let opened = self.world.disk.open(&path, Open::Existing).map_err(disk(&path, "open"));
+        match opened {
+            Ok(file) => Ok(KeptFile { file, path }),
+            Err(ShareError::Gone) => {
+                let shares = self.root.join("shares");
+                let there = self.world.disk.list_dirs(&shares);
+                there.map_err(|e| ShareError::Disk { file: shares, what: "list", why: e.to_string() })?;
+                Err(ShareError::Gone)
+            }
+            Err(e) => Err(e),
         }
     }
 
     /// A share's own bytes, not checked.
     pub fn bytes(&self, key: &LeaseKey, len: u64) -> Result<Vec<u8>, ShareError> {
-        let path = self.path(key);
-        let file = self.world.disk.open(&path, Open::Existing).map_err(disk(&path, "open"))?;
         let mut bytes = vec![0; len as usize];
-        read_exact(file.as_ref(), &mut bytes, HEAD_LEN)?;
+        self.open_kept(key)?.read_exact(&mut bytes, HEAD_LEN)?;
         Ok(bytes)
     }
 
@@ -224,12 +264,15 @@ impl ShareFiles {
         Ok(found)
     }
 
-    /// What a file's head says, if it is whole.
-    pub fn head(&self, path: &Path) -> Option<ShareHead> {
-        let file = self.world.disk.open(path, Open::Existing).ok()?;
+    /// What a file's head says, if it is whole; an error when that cannot be known now.
+    pub fn head(&self, path: &Path) -> Result<Option<ShareHead>, ShareError> {
+        let file = self.world.disk.open(path, Open::Existing).map_err(disk(path, "open"))?;
         let mut head = vec![0; HEAD_LEN as usize];
-        read_exact(file.as_ref(), &mut head, 0).ok()?;
-        decode_head(&head)
+        match (KeptFile { file, path: path.to_path_buf() }).read_exact(&mut head, 0) {
+            Ok(()) => Ok(decode_head(&head)),
+            Err(ShareError::Damaged(_)) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Move a file found by [`ShareFiles::scan`] out of the way; None, and nothing done, when
@@ -313,16 +356,18 @@ fn decode_head(bytes: &[u8]) -> Option<ShareHead> {
     wire::decode(body).ok()
 }
 
-fn read_exact(file: &dyn DiskFile, buf: &mut [u8], offset: u64) -> Result<(), ShareError> {
-    let mut have = 0;
-    while have < buf.len() {
-        let got = file.read_at(&mut buf[have..], offset + have as u64);
-        match got.map_err(|e| ShareError::Damaged(e.to_string()))? {
-            0 => return Err(ShareError::Damaged("it is too short".into())),
-            n => have += n,
+impl KeptFile {
+    fn read_exact(&self, buf: &mut [u8], offset: u64) -> Result<(), ShareError> {
+        let mut have = 0;
+        while have < buf.len() {
+            let got = self.file.read_at(&mut buf[have..], offset + have as u64);
+            match got.map_err(disk(&self.path, "read"))? {
+                0 => return Err(ShareError::Damaged("it is too short".into())),
+                n => have += n,
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn proof_error(e: ProofError) -> ShareError {

@@ -16,6 +16,11 @@ use std::time::Duration;
 
 /// The record log's name below `places.lent`.
 const LEASES_LOG: &str = "leases.log";
+/// A share that could not be read for so long is lost, whatever its disk may say one day.
+const UNREADABLE_LONG: Duration = Duration::from_secs(86_400);
+/// Shares of which it is known since when they cannot be read. Of one beyond, it is not: it stays
+/// one that cannot be read at the moment.
+pub(super) const UNREADABLE_MAX: usize = 4096;
 /// The log is written anew at start when it holds this many times more records than needed.
 const COMPACT_FACTOR: u64 = 4;
 /// ... and more than this.
@@ -73,6 +78,8 @@ pub(super) struct State {
     pub reservations: BTreeMap<[u8; 16], Reservation>,
     /// Share files found damaged since the start.
     pub damaged: BTreeSet<LeaseKey>,
+    /// Shares that could not be read when last asked for, and since when (on the monotonic clock).
+    pub unreadable: BTreeMap<LeaseKey, Duration>,
     /// Leases found run out, and since when (on the monotonic clock).
     pub run_out: BTreeMap<LeaseKey, Duration>,
 }
@@ -130,6 +137,21 @@ impl State {
         let ticket = log.enqueue(&wire::encode(&event));
         self.apply(event);
         ticket
+    }
+
+    /// Note that a share's file could not be read; whether that has been so for long.
+    pub fn unreadable(&mut self, key: LeaseKey, now: Duration) -> bool {
+        if self.unreadable.len() >= UNREADABLE_MAX && !self.unreadable.contains_key(&key) {
+            return false;
+        }
+        let since = *self.unreadable.entry(key).or_insert(now);
+        now >= since + UNREADABLE_LONG
+    }
+
+    /// What was found of a share's file is over: there is another one, or none.
+    pub fn forget_file(&mut self, key: &LeaseKey) {
+        self.damaged.remove(key);
+        self.unreadable.remove(key);
     }
 
     /// A generation for a lease that is on its way; never given out twice.

@@ -103,6 +103,7 @@ struct Inner {
     fault: Option<Fault>,
     fault_ops: u64,
     fail_reads: Option<i32>,
+    fail_opens: Option<i32>,
     unplugged: bool,
     counts: Counts,
 }
@@ -151,6 +152,7 @@ impl Inner {
             fault: None,
             fault_ops: 0,
             fail_reads: None,
+            fail_opens: None,
             unplugged: false,
             counts: Counts::default(),
         }
@@ -285,6 +287,10 @@ impl SimDisk {
     /// From now on reads fail with this errno, or no longer do.
     pub fn fail_reads(&self, code: Option<i32>) {
         self.inner.lock().fail_reads = code;
+    }
+    /// From now on no file is opened but with this errno, or they are again.
+    pub fn fail_opens(&self, code: Option<i32>) {
+        self.inner.lock().fail_opens = code;
     }
     /// The bytes that all files together may take.
     pub fn set_capacity(&self, bytes: u64) {

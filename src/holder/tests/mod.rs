@@ -6,5 +6,6 @@ pub(crate) mod logs;
 mod lost_log;
 mod shares;
 mod stored;
+mod unread;
 
 pub(crate) mod common;

@@ -11,6 +11,9 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.inner.lock();
         inner.alive()?;
+        if let Some(code) = inner.fail_opens {
+            return Err(errno(code));
+        }
         let id = match (inner.live.files.get(path).copied(), how) {
             (Some(_), Open::New) => return Err(io::ErrorKind::AlreadyExists.into()),
             (None, Open::Read | Open::Existing) => return Err(io::ErrorKind::NotFound.into()),
