@@ -1,8 +1,9 @@
 //! Taking over: an account gets a lease of its own on a share that is kept here for another.
 
 use super::shares::ShareError;
+use super::state::Event;
 use super::{Caller, Holder};
-use crate::keys::{PersonId, ShareId, Signed, ct_eq};
+use crate::keys::{ShareId, Signed, ct_eq};
 use crate::ledger::LeaseKey;
 use crate::wire::{Lease, Reason, Receipt, Response};
 use bytes::Bytes;
@@ -30,8 +31,8 @@ impl Holder {
         let (mut done, mut refused) = (Vec::new(), None);
         for lease in leases.into_iter().take(ADOPT_MAX) {
             let share = lease.share;
-            let answer = match self.adopted(&account, &share) {
-                Some(generation) => Ok(generation),
+            let answer = match self.renewed(&lease).await {
+                Some(answer) => answer,
                 None => match kept.get(&share) {
                     Some(from) => self.copy(caller, *from, lease, grants).await,
                     None => {
@@ -50,8 +51,21 @@ impl Holder {
         }
     }
 
-    fn adopted(&self, account: &PersonId, share: &ShareId) -> Option<u64> {
-        self.state.lock().book.get(account, share).map(|kept| kept.generation)
+    /// The account has it already: prolonged, and no more on its way out, before it is told so.
+    async fn renewed(&self, lease: &Lease) -> Option<Result<u64, Response>> {
+        let (generation, ticket) = {
+            let mut state = self.state.lock();
+            let kept = state.book.get(&lease.account, &lease.share)?;
+            let (generation, event) = (kept.generation, self.renewal(kept, lease.term_days));
+            (generation, event.map(|e| state.record(&self.log, Event::Lease(e))))
+        };
+        Some(match ticket {
+            None => Ok(generation),
+            Some(ticket) => match ticket.durable().await {
+                Ok(_) => Ok(generation),
+                Err(e) => Err(self.refuse(Reason::Internal, lease.account, e.to_string())),
+            },
+        })
     }
 
     /// Where the shares of these leases are kept under the same token and length.

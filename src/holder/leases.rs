@@ -57,14 +57,19 @@ impl Holder {
         shares: Vec<ShareId>,
         days: u16,
     ) -> Response {
-        let until = self.today().saturating_add(u32::from(days.min(self.options.policy.term_friends)));
         let shares = shares.into_iter().map(|s| (s, None)).collect();
-        let worth = self.options.policy.renew_worth;
-        let event = |kept: &Kept| {
-            let longer = until >= kept.until.saturating_add(worth);
-            longer.then_some(LeaseEvent::Renew { account, share: kept.lease.share, until })
-        };
-        self.change(caller, account, shares, event).await
+        self.change(caller, account, shares, |kept: &Kept| self.renewal(kept, days)).await
+    }
+
+    /// What prolongs a lease that is asked for again, and takes a release of it back: who is
+    /// told yes counts on the share. To be recorded under the lock under which it was looked up;
+    /// a lease that ended is found, and its end recorded, in one step under that lock as well.
+    pub(super) fn renewal(&self, kept: &Kept, days: u16) -> Option<LeaseEvent> {
+        let policy = &self.options.policy;
+        let until = self.today().saturating_add(u32::from(days.min(policy.term_friends)));
+        let longer = until >= kept.until.saturating_add(policy.renew_worth);
+        let (account, share) = (kept.lease.account, kept.lease.share);
+        (longer || kept.releasing.is_some()).then_some(LeaseEvent::Renew { account, share, until })
     }
 
     pub(super) async fn release(
@@ -120,25 +125,34 @@ impl Holder {
         released.into_iter().chain(due.map(|(key, _)| *key)).collect()
     }
 
-    async fn drop_lease(self: &Arc<Self>, key: LeaseKey) -> Result<(), HolderError> {
+    pub(super) async fn drop_lease(self: &Arc<Self>, key: LeaseKey) -> Result<(), HolderError> {
         let lock = self.busy_lock(key);
         let busy = lock.lock().await;
+        let done = self.drop_ended(key).await;
+        drop(busy);
+        self.release_busy(&key, lock);
+        done
+    }
+
+    /// Under the lock of the lease's file.
+    async fn drop_ended(self: &Arc<Self>, key: LeaseKey) -> Result<(), HolderError> {
         let (account, share) = key;
-        let retention = self.options.policy.retention_friends;
-        let ended = self.state.lock().book.has_ended(&key, self.today(), retention);
-        if !ended {
-            // Put anew, renewed or cancelled in the meantime.
-            return Ok(());
-        }
-        let event = Event::Lease(LeaseEvent::Drop { account, share });
-        let ticket = self.state.lock().record(&self.log, event);
+        let (today, retention) = (self.today(), self.options.policy.retention_friends);
+        let ticket = {
+            let mut state = self.state.lock();
+            if !state.book.has_ended(&key, today, retention) {
+                // Put anew, renewed, taken over or cancelled in the meantime.
+                return Ok(());
+            }
+            // In one step with the look: whoever renews it next does not find it any more.
+            state.forget_file(&key);
+            state.record(&self.log, Event::Lease(LeaseEvent::Drop { account, share }))
+        };
         // Recorded first: a crash in between leaves a file whose lease is known to have ended,
         // which goes at the next start, and never a lease without its file.
         ticket.durable().await?;
         let files = self.files.clone();
         self.world.blocking(move || files.remove(&key)).await??;
-        drop(busy);
-        self.release_busy(&key, lock);
         Ok(())
     }
 

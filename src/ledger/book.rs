@@ -23,7 +23,7 @@ pub enum LeaseEvent {
         since: Day,
         until: Day,
     },
-    /// The term was prolonged.
+    /// The term was prolonged; a release that was asked for is taken back by it.
     Renew {
         account: PersonId,
         share: ShareId,
@@ -110,6 +110,7 @@ impl LeaseBook {
             LeaseEvent::Renew { account, share, until } => {
                 if let Some(kept) = self.leases.get_mut(&(*account, *share)) {
                     kept.until = kept.until.max(*until);
+                    kept.releasing = None;
                 }
             }
             LeaseEvent::Release { account, share, effective } => {

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod crash;
+mod ended;
 pub(crate) mod logs;
 mod lost_log;
 mod shares;
