@@ -1,5 +1,6 @@
 //! A grid in memory: real holders, a network that can be switched off, hung and corrupted.
 
+mod double;
 mod faults;
 mod leases;
 mod logs;

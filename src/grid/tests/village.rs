@@ -1,150 +1,22 @@
 //! The grid the tests run on.
 
+use super::double::{Double, Friend, Net};
 use crate::content::{CatalogueRecord, Coding, HolderStream, PackEncoder, SharePlace};
-use crate::grid::{
-    Download, DriveAccess, Friends, Grid, LeasedShare, Me, PackSource, Roster, SealedShare, UploadEvent,
-};
+use crate::grid::{DriveAccess, Grid, LeasedShare, Me, PackSource, Roster, SealedShare, UploadEvent};
+use crate::holder::Holder;
 use crate::holder::tests::common::*;
 use crate::holder::tests::logs::{TestDrive, drive};
-use crate::holder::{Caller, Holder, Reply};
 use crate::keys::{DriveId, Epoch, Hash, LogId, NodeId, PackId, Signed};
-use crate::net::{BoxFuture, Event, NetError, Priority};
-use crate::wire::{Grant, Head, Member, Request, Response};
+use crate::net::Event;
+use crate::wire::{Grant, Head, Member};
 use crate::world::SimDisk;
-use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// How a friend behaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mood {
-    On,
-    Off,
-    /// Connected, and never answers.
-    Hung,
-    /// Takes everything, and answers three seconds later whether or not somebody waits for it.
-    Slow,
-    /// Serves one wrong byte in everything it serves.
-    Lying,
-    /// Ends every answer early.
-    Short,
-    /// Answers with the nonce of another question.
-    Stale,
-}
-
-struct Friend {
-    who: Someone,
-    holder: Arc<Holder>,
-    disk: SimDisk,
-    mood: Mood,
-    asked: u64,
-}
-
-/// All friends, by node.
-pub struct Net {
-    friends: Mutex<BTreeMap<NodeId, Friend>>,
-    pub you: Caller,
-    events: broadcast::Sender<Event>,
-}
-
-impl Net {
-    async fn serve(
-        self: Arc<Self>,
-        node: NodeId,
-        request: Request,
-        body: Vec<Bytes>,
-    ) -> Result<Reply, NetError> {
-        let (holder, mood) = {
-            let mut friends = self.friends.lock();
-            let friend = friends.get_mut(&node).expect("a friend");
-            friend.asked += 1;
-            (friend.holder.clone(), friend.mood)
-        };
-        match mood {
-            Mood::Off => return Err(NetError::Unreachable { node, why: "it is off".into() }),
-            Mood::Hung => std::future::pending().await,
-            Mood::Slow => {
-                let you = self.you.clone();
-                let serve = async move {
-                    tokio::time::sleep(Duration::from_secs(3)).await;
-                    holder.serve(&you, request, &mut VecDeque::from(body)).await
-                };
-                return Ok(tokio::spawn(serve).await.expect("served"));
-            }
-            _ => tokio::time::sleep(Duration::from_millis(2)).await,
-        }
-        let mut reply = holder.serve(&self.you, request, &mut VecDeque::from(body)).await;
-        if let Some(bytes) = reply.body.as_mut().filter(|_| mood == Mood::Lying) {
-            let mut wrong = bytes.to_vec();
-            let middle = wrong.len() / 2;
-            wrong[middle] ^= 1;
-            *bytes = Bytes::from(wrong);
-        }
-        if let Some(bytes) = reply.body.as_mut().filter(|_| mood == Mood::Short) {
-            bytes.truncate(bytes.len() / 2);
-        }
-        if let Response::Data { nonce, .. } = &mut reply.response
-            && mood == Mood::Stale
-        {
-            nonce[0] ^= 1;
-        }
-        Ok(reply)
-    }
-}
-
-/// The double of an endpoint.
-pub struct Double(pub Arc<Net>);
-
-impl Friends for Double {
-    fn request(
-        &self,
-        node: NodeId,
-        request: Request,
-        body: Vec<Bytes>,
-        _: Priority,
-        deadline: Duration,
-    ) -> BoxFuture<'static, Result<Response, NetError>> {
-        let net = self.0.clone();
-        Box::pin(async move {
-            match tokio::time::timeout(deadline, net.serve(node, request, body)).await {
-                Ok(reply) => Ok(reply?.response),
-                Err(_) => Err(NetError::Deadline { node, after: deadline }),
-            }
-        })
-    }
-    fn download(
-        &self,
-        node: NodeId,
-        request: Request,
-        _: u64,
-        _: Priority,
-        deadline: Duration,
-    ) -> BoxFuture<'static, Result<Download, NetError>> {
-        let net = self.0.clone();
-        Box::pin(async move {
-            match tokio::time::timeout(deadline, net.serve(node, request, Vec::new())).await {
-                Ok(reply) => {
-                    let reply = reply?;
-                    let body: VecDeque<Bytes> = reply.body.into_iter().collect();
-                    Ok((reply.response, Box::new(body) as Box<dyn crate::holder::Body>))
-                }
-                Err(_) => Err(NetError::Deadline { node, after: deadline }),
-            }
-        })
-    }
-    fn online(&self, node: &NodeId) -> bool {
-        self.0.friends.lock().get(node).is_some_and(|f| f.mood != Mood::Off)
-    }
-    fn rtt(&self, _: &NodeId) -> Option<Duration> {
-        Some(Duration::from_millis(2))
-    }
-    fn events(&self) -> broadcast::Receiver<Event> {
-        self.0.events.subscribe()
-    }
-}
+pub use super::double::Mood;
 
 /// You, your friends, and a drive of yours.
 pub struct Village {
