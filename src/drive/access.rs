@@ -59,8 +59,8 @@ impl DriveAccess for Access {
     fn admin(&self) -> Vec<Signed> {
         self.shared().map_or(Vec::new(), |s| s.admin.lock().records(0).to_vec())
     }
-    fn leased(&self) -> Vec<LeasedShare> {
-        self.shared().map_or(Vec::new(), |s| s.leased_shares())
+    fn leased(&self) -> Result<Vec<LeasedShare>, String> {
+        self.shared()?.leased_shares().map_err(|e| e.to_string())
     }
     fn vector(&self) -> Vec<Head> {
         self.shared().map_or(Vec::new(), |s| s.core.lock().fold.heads())

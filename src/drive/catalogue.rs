@@ -26,8 +26,11 @@ impl Shared {
         }
     }
 
-    /// Shares that this account leases: in the catalogue, and on their way into it.
-    pub fn leased_shares(&self) -> Vec<LeasedShare> {
+    /// Shares that this account leases: on their way into the catalogue, and in it. All of them
+    /// or none: what is not on the list is taken for not needed.
+    pub fn leased_shares(&self) -> Result<Vec<LeasedShare>> {
+        // First, since a pack goes from here to there, and never back unnoticed.
+        let under_way: Vec<_> = self.uploads.lock().packs.values().map(|p| p.record()).collect();
         let mut out = BTreeSet::new();
         let mut add = |record: CatalogueRecord| {
             let standing = self.standing(&record);
@@ -35,13 +38,10 @@ impl Shared {
             out.extend(mine.map(|s| LeasedShare { holder: s.holder, share: s.id, pack: record.pack }));
             true
         };
-        if let Err(e) = self.each_pack(&mut add) {
-            self.note(format!("the catalogue: {e}"));
-        }
-        let under_way: Vec<_> = self.uploads.lock().packs.values().map(|p| p.record()).collect();
         for record in under_way {
             add(record);
         }
-        out.into_iter().collect()
+        self.each_pack(&mut add)?;
+        Ok(out.into_iter().collect())
     }
 }

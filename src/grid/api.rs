@@ -21,8 +21,9 @@ pub trait DriveAccess: Send + Sync + 'static {
     /// A read found that a share is not what its holder promised to keep: by its own signed
     /// word, or it gave wrong bytes.
     fn share_lost(&self, pack: &PackId, place: &SharePlace);
-    /// Shares that this person's account leases at friends.
-    fn leased(&self) -> Vec<super::LeasedShare>;
+    /// Shares that this person's account leases at friends: every one, or why that is not known
+    /// now. What is not on the list is not renewed, and may be let go.
+    fn leased(&self) -> Result<Vec<super::LeasedShare>, String>;
     /// Highest entry held here of every log (its bytes are given by [`DriveAccess::entries`]).
     fn vector(&self) -> Vec<Head>;
     /// Entries of one log after sequence number `after` as signed bytes, in order: at least

@@ -20,6 +20,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(60);
 const ASK_TIME: Duration = Duration::from_secs(30);
 /// A share that was overtaken by another is let go after this: the slow one is let finish.
 const LET_GO_AFTER: Duration = Duration::from_secs(30);
+/// How often what an answer did not name is asked for again, as long as each brings something.
+const RENEW_ROUNDS: usize = 8;
 /// Packs that are suspected to have lost a share and were not looked at yet.
 const SUSPECTS_MAX: usize = 4096;
 
@@ -83,10 +85,12 @@ impl Grid {
     }
 
     /// Give up a lease that nothing refers to, if there is one.
-    async fn release(&self, node: NodeId, share: ShareId) -> Result<(), String> {
+    async fn release(&self, drive: DriveId, node: NodeId, share: ShareId) -> Result<(), String> {
         // The generation is not known when the receipt never came: asking for a renewal tells it.
         let shares = self.renew(node, vec![share]).await?;
-        if shares.is_empty() {
+        // A later upload may have placed this very share there after all; one that does so from
+        // now on gets another generation than the one released.
+        if shares.is_empty() || self.is_leased(&drive, node, share).await? {
             return Ok(());
         }
         let request = Request::LeaseRelease { account: self.roster.me().person, shares };
@@ -96,7 +100,7 @@ impl Grid {
 
     /// Shares that were put, or may have been, and that nothing refers to since another friend
     /// was faster. One that cannot be asked keeps its lease until that runs out.
-    pub(super) fn let_go(self: &Arc<Self>, overtaken: Vec<(NodeId, ShareId)>) {
+    pub(super) fn let_go(self: &Arc<Self>, drive: DriveId, overtaken: Vec<(NodeId, ShareId)>) {
         // While the program ends there is no runtime: those leases run out by themselves.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if overtaken.is_empty() {
@@ -106,38 +110,37 @@ impl Grid {
         runtime.spawn(async move {
             tokio::time::sleep(LET_GO_AFTER).await;
             for (node, share) in overtaken {
-                // A later upload may have placed this very share there after all.
-                if grid.is_leased(node, share).await {
-                    continue;
-                }
-                if let Err(why) = grid.release(node, share).await {
+                if let Err(why) = grid.release(drive, node, share).await {
                     tracing::debug!("{} keeps a share too many: {why}", grid.roster.name_of(&node));
                 }
             }
         });
     }
 
-    /// Whether an open drive counts on a share at a friend.
-    async fn is_leased(&self, node: NodeId, share: ShareId) -> bool {
-        let drives: Vec<_> = self.drives.lock().values().cloned().collect();
-        for access in drives {
-            let leased = self.world.blocking(move || access.leased()).await;
-            // Not to know is no reason to let go.
-            if leased.map_or(true, |all| all.iter().any(|l| l.holder == node && l.share == share)) {
-                return true;
-            }
-        }
-        false
+    /// Whether a drive counts on a share at a friend. Not to know is no reason to let go.
+    async fn is_leased(&self, drive: &DriveId, node: NodeId, share: ShareId) -> Result<bool, String> {
+        let all = self.leased(drive).await?;
+        Ok(all.iter().any(|l| l.holder == node && l.share == share))
+    }
+
+    /// All shares that a drive leases, or why that is not known.
+    async fn leased(&self, drive: &DriveId) -> Result<Vec<LeasedShare>, String> {
+        let access = self.access(drive).ok_or("the drive is not open")?;
+        self.world.blocking(move || access.leased()).await.map_err(|e| e.to_string())?
     }
 
     /// Renew what is due of every drive that is open, one request for as many as fit.
     pub(super) async fn renew_due(self: &Arc<Self>) {
         let today = self.roster.today();
-        let drives: Vec<_> = self.drives.lock().iter().map(|(id, access)| (*id, access.clone())).collect();
-        for (drive, access) in drives {
-            let shares = match self.world.blocking(move || access.leased()).await {
+        let drives: Vec<DriveId> = self.drives.lock().keys().copied().collect();
+        for drive in drives {
+            let shares = match self.leased(&drive).await {
                 Ok(shares) => shares,
-                Err(e) => return tracing::warn!("leases are not renewed: {e}"),
+                // A part of them renewed now would keep the rest from it until the next time.
+                Err(e) => {
+                    tracing::warn!("leases of drive {} are not renewed now: {e}", drive.short());
+                    continue;
+                }
             };
             let mut by_holder: BTreeMap<NodeId, BTreeMap<ShareId, PackId>> = BTreeMap::new();
             for LeasedShare { holder, share, pack } in shares {
@@ -166,9 +169,18 @@ impl Grid {
     ) -> Result<(), String> {
         let all: Vec<ShareId> = shares.keys().copied().collect();
         for batch in all.chunks(LEASES_MAX) {
-            let done: BTreeMap<ShareId, u64> = self.renew(node, batch.to_vec()).await?.into_iter().collect();
-            let lost = batch.iter().filter(|share| !done.contains_key(*share));
-            lost.filter_map(|share| shares.get(share)).for_each(|pack| self.suspect(drive, *pack));
+            let mut rest = batch.to_vec();
+            for _ in 0..RENEW_ROUNDS {
+                let asked = rest.len();
+                let done: BTreeMap<ShareId, u64> =
+                    self.renew(node, rest.clone()).await?.into_iter().collect();
+                rest.retain(|share| !done.contains_key(share));
+                // An answer may be cut short: only where one brings nothing more is the rest not there.
+                if rest.is_empty() || rest.len() == asked {
+                    break;
+                }
+            }
+            rest.iter().filter_map(|share| shares.get(share)).for_each(|pack| self.suspect(drive, *pack));
         }
         Ok(())
     }
@@ -212,9 +224,16 @@ impl Grid {
     /// What a friend says it has lost is looked at; its word alone changes nothing.
     async fn declared_lost(&self, from: &NodeId, shares: &[ShareId]) {
         let lost: std::collections::BTreeSet<ShareId> = shares.iter().copied().collect();
-        let drives: Vec<_> = self.drives.lock().iter().map(|(id, access)| (*id, access.clone())).collect();
-        for (drive, access) in drives {
-            let leased = self.world.blocking(move || access.leased()).await.unwrap_or_default();
+        let drives: Vec<DriveId> = self.drives.lock().keys().copied().collect();
+        for drive in drives {
+            let leased = match self.leased(&drive).await {
+                Ok(leased) => leased,
+                // The round of audits comes to them later.
+                Err(e) => {
+                    tracing::warn!("what was declared lost is not looked at now: {e}");
+                    continue;
+                }
+            };
             let found = leased.iter().filter(|l| l.holder == *from && lost.contains(&l.share));
             found.for_each(|l| self.suspect(drive, l.pack));
         }

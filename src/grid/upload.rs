@@ -194,7 +194,7 @@ struct Running {
 impl Drop for Upload {
     /// However it ends: who was overtaken need not keep what nothing refers to.
     fn drop(&mut self) {
-        self.grid.let_go(self.overtaken());
+        self.grid.let_go(self.drive, self.overtaken());
     }
 }
 

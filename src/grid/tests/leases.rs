@@ -16,7 +16,7 @@ async fn stored(v: &Village) -> (std::sync::Arc<Pack>, Vec<crate::content::Share
     assert!(missing.is_empty());
     let leased =
         placed.iter().map(|p| LeasedShare { holder: p.holder, share: p.id, pack: pack.encoder.id() });
-    *v.access.leased.lock() = leased.collect();
+    *v.access.leased.lock() = Ok(leased.collect());
     (pack, placed)
 }
 
@@ -69,6 +69,55 @@ async fn the_share_of_one_who_was_overtaken_is_let_go() {
     assert_eq!(v.holder(2).status().leases, overtaken, "it has finished meanwhile");
     tokio::time::sleep(DAY * 9).await;
     assert_eq!(v.holder(2).status().leases, 0);
+}
+
+/// Not to know all that is leased is no reason to let a share go.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_let_go_by_a_list_that_is_not_known_to_be_whole() {
+    for closed in [false, true] {
+        let v = Village::new(6, 1 << 30).await;
+        v.set(2, Mood::Slow);
+        for i in 0..6 {
+            v.upload(&v.pack(2, 300_000 + i), CODING, Vec::new()).await;
+        }
+        let before = v.holder(2).status().leases;
+        match closed {
+            true => v.grid.close_drive(&v.drive.id()),
+            false => *v.access.leased.lock() = Err("the index cannot be read".into()),
+        }
+        tokio::time::sleep(DAY * 9).await;
+        assert!(v.holder(2).status().leases >= before.max(1), "the drive is closed: {closed}");
+    }
+}
+
+/// Shares that an answer does not name are asked for again before they are looked for.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_cut_short_says_nothing_of_the_other_leases() {
+    let v = Village::new(5, 1 << 30).await;
+    let mut leased = Vec::new();
+    for i in 0..7 {
+        let pack = v.pack(2, 50_000 + i);
+        let (placed, _) = finished(&v.upload(&pack, CODING, Vec::new()).await);
+        let of = |p: &crate::content::SharePlace| (p.holder, p.id);
+        let here = placed.iter().map(of);
+        leased.extend(here.map(|(holder, share)| LeasedShare { holder, share, pack: pack.encoder.id() }));
+    }
+    *v.access.leased.lock() = Ok(leased);
+    v.set(0, Mood::Terse);
+    tokio::time::sleep(DAY * 40).await;
+    assert_eq!(v.grid.suspects(&v.drive.id()), []);
+}
+
+/// While the list cannot be had nothing is renewed, and nothing counts as renewed.
+#[tokio::test(start_paused = true)]
+async fn leases_are_renewed_as_soon_as_all_are_known_again() {
+    let v = Village::new(5, 1 << 30).await;
+    stored(&v).await;
+    let all = std::mem::replace(&mut *v.access.leased.lock(), Err("the index cannot be read".into()));
+    tokio::time::sleep(DAY * 100).await;
+    *v.access.leased.lock() = all;
+    tokio::time::sleep(DAY * 100).await;
+    assert!((0..5).all(|friend| v.holder(friend).status().leases == 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +189,7 @@ async fn what_a_friend_says_of_itself_is_heard() {
     };
     let leased =
         placed.iter().map(|p| LeasedShare { holder: p.holder, share: p.id, pack: pack.encoder.id() });
-    *v.access.leased.lock() = leased.collect();
+    *v.access.leased.lock() = Ok(leased.collect());
     let from = v.nodes[0];
     let said = [
         Request::Notice { reason: "the disk is small".into(), bytes: 5, evict_after: 120 },
@@ -186,6 +235,11 @@ async fn an_audit_tells_what_is_kept_lost_and_not_known() {
     );
     assert_eq!(found[4], Audit::Kept);
     assert_eq!((status(2).audits, status(3).audits, status(4).audits), ((1, 1), (1, 1), (2, 0)));
+    // One that cannot read at the moment has lost nothing.
+    v.disk(friend(4)).fail_reads(Some(5));
+    assert_eq!(audit(4).await, Audit::NoAnswer);
+    assert_eq!(status(4).audits, (2, 0));
+    v.disk(friend(4)).fail_reads(None);
     // What was counted is said, and the bytes of one day count once.
     let counters = v.grid.roster.statements().account(&placed[4].holder).counters;
     assert_eq!(counters.byte_days_verified, u128::from(status(4).used));

@@ -174,7 +174,7 @@ async fn friends(n: u8) -> (Node, Vec<Node>, Arc<Grid>, Arc<Pack>) {
         drive: drive.clone(),
         entries: Mutex::default(),
         admin: Mutex::default(),
-        leased: Mutex::default(),
+        leased: Mutex::new(Ok(Vec::new())),
         lost: Mutex::default(),
     });
     let endpoint = Arc::new(you.endpoint.clone());

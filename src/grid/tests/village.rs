@@ -33,7 +33,7 @@ pub struct Access {
     pub entries: Mutex<BTreeMap<LogId, Vec<Vec<u8>>>>,
     /// The admin log, when it is longer than the drive's own.
     pub admin: Mutex<Vec<Signed>>,
-    pub leased: Mutex<Vec<LeasedShare>>,
+    pub leased: Mutex<Result<Vec<LeasedShare>, String>>,
     /// What reads found lost.
     pub lost: Mutex<Vec<SharePlace>>,
 }
@@ -71,7 +71,7 @@ impl DriveAccess for Access {
     fn share_lost(&self, _pack: &PackId, place: &SharePlace) {
         self.lost.lock().push(place.clone());
     }
-    fn leased(&self) -> Vec<LeasedShare> {
+    fn leased(&self) -> Result<Vec<LeasedShare>, String> {
         self.leased.lock().clone()
     }
     fn vector(&self) -> Vec<Head> {
@@ -173,7 +173,7 @@ impl Village {
             drive: drive.clone(),
             entries: Mutex::default(),
             admin: Mutex::default(),
-            leased: Mutex::default(),
+            leased: Mutex::new(Ok(Vec::new())),
             lost: Mutex::default(),
         });
         grid.open_drive(access.clone());
