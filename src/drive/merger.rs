@@ -10,25 +10,62 @@ use crate::tree::{Change, Checked, EntryError, Fold, FoldError, Opened, Touched}
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Entries folded in one step.
 const BATCH: usize = 256;
-/// Entries of writers not known yet that are kept.
+/// Entries of writers not known yet that are kept, and bytes of them.
 const UNKNOWN_MAX: usize = 64;
+const UNKNOWN_BYTES_MAX: usize = 16 << 20;
+/// Entries that found no place to wait are asked for again after the first; where that brought
+/// little forward, after twice as long, to the second: each time costs all that waits.
+const TURNED_AWAY_AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3600));
+/// More than little: what a drive in use takes in meanwhile is no reason to ask at once.
+const FORWARD: u64 = 256;
 /// When a watch ends, before the next.
 const AGAIN: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// Takes in what holders have, as it arrives, for ever.
     pub async fn watcher_loop(self: Arc<Self>) {
+        let mut wait = TURNED_AWAY_AGAIN.0;
         loop {
-            let mut news = self.grid.watch(self.drive);
-            while let Some((_, news)) = news.recv().await {
-                if let Err(e) = self.take_news(news).await {
-                    self.note(format!("news from friends: {e}"));
-                }
+            let (begun, before) = (Instant::now(), self.core.lock().fold.applied());
+            if !self.watch_once(begun, &mut wait).await {
+                tokio::time::sleep(AGAIN).await;
+            } else if self.core.lock().fold.applied() < before.saturating_add(FORWARD) {
+                wait = (wait * 2).min(TURNED_AWAY_AGAIN.1);
             }
-            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// One watch: until it ends, or until it is to begin anew for those entries that were turned
+    /// away. (A watch tells of nothing twice; a new one tells of all that was not taken in.)
+    async fn watch_once(self: &Arc<Self>, begun: Instant, wait: &mut Duration) -> bool {
+        let mut news = self.grid.watch(self.drive);
+        let mut anew: Option<Instant> = None;
+        self.turned_away.store(false, Ordering::Relaxed);
+        loop {
+            let due = async {
+                match anew {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let told = tokio::select! { biased;
+                () = due => return true,
+                told = news.recv() => told,
+            };
+            let Some((_, told)) = told else { return false };
+            if let Err(e) = self.take_news(told).await {
+                self.note(format!("news from friends: {e}"));
+            }
+            if anew.is_none() && self.turned_away.load(Ordering::Relaxed) {
+                if begun.elapsed() > TURNED_AWAY_AGAIN.1 {
+                    *wait = TURNED_AWAY_AGAIN.0;
+                }
+                anew = Some(Instant::now() + *wait);
+            }
         }
     }
 
@@ -52,8 +89,8 @@ impl Shared {
         while !rest.is_empty() {
             let batch: Vec<Vec<u8>> = rest.drain(..rest.len().min(BATCH)).collect();
             let shared = self.clone();
-            let checked = self.world.blocking(move || shared.open_entries(batch)).await;
-            let checked = checked.map_err(|e| Error::Internal(e.to_string()))?;
+            let checked = self.world.blocking(move || shared.with_place(shared.open_entries(batch))).await;
+            let checked = checked.map_err(|e| Error::Internal(e.to_string()))??;
             if checked.is_empty() {
                 continue;
             }
@@ -125,6 +162,19 @@ impl Shared {
         out
     }
 
+    /// Those that are taken in or may wait; the others are not kept here, and asked for again.
+    fn with_place(&self, mut entries: Vec<(Vec<u8>, Opened)>) -> Result<Vec<(Vec<u8>, Opened)>> {
+        let core = self.core.lock();
+        let opened = entries.iter().map(|(_, opened)| opened);
+        let away = core.fold.would_turn_away(&*self.index, opened).map_err(tree_error)?;
+        drop(core);
+        if !away.is_empty() {
+            self.turned_away.store(true, Ordering::Relaxed);
+            entries.retain(|(_, opened)| !away.contains(&opened.hash));
+        }
+        Ok(entries)
+    }
+
     fn open_entry(&self, bytes: &[u8]) -> std::result::Result<Option<Opened>, EntryError> {
         // Every holder hands it out: all but the first are known by their bytes alone.
         let claimed = Checked::claimed(bytes, &self.drive)?;
@@ -145,11 +195,7 @@ impl Shared {
         let admin = self.admin.lock();
         let Some(writer) = admin.writer(&checked.header.writer) else {
             drop(admin);
-            // Its enrolment may still be on its way: it is looked at again with the next news.
-            let mut unknown = self.unknown.lock();
-            if unknown.len() < UNKNOWN_MAX {
-                unknown.push(bytes.to_vec());
-            }
+            self.keep_unknown(bytes);
             return Ok(None);
         };
         if let Some(last) = &writer.cut {
@@ -171,6 +217,17 @@ impl Shared {
             return Ok(None);
         }
         Ok(Some(opened))
+    }
+
+    /// The enrolment of its writer may still be on its way: looked at again with the next news.
+    fn keep_unknown(&self, bytes: &[u8]) {
+        let mut unknown = self.unknown.lock();
+        let taken: usize = unknown.iter().map(Vec::len).sum();
+        if unknown.len() < UNKNOWN_MAX && taken + bytes.len() <= UNKNOWN_BYTES_MAX {
+            unknown.push(bytes.to_vec());
+        } else {
+            self.turned_away.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether an entry of this machine's log follows another one than the last that is here, or
@@ -199,15 +256,12 @@ impl Shared {
         let mut core = self.core.lock();
         let mut writes = Vec::with_capacity(entries.len());
         let mut opened = Vec::with_capacity(entries.len());
+        let mut own = Vec::new();
         for (bytes, entry) in entries {
             let (log, seq) = (entry.header.log(), entry.header.seq);
-            writes.push((entry_key(&log, seq), Some(bytes)));
+            writes.push((entry.hash, entry_key(&log, seq), bytes));
             if log == self.log {
-                // Our own, come back to us: its operations are pending no more.
-                for op in &entry.operations {
-                    core.pending.remove(&op.n);
-                    core.next_n = core.next_n.max(op.n + 1);
-                }
+                own.push((entry.hash, entry.operations.iter().map(|op| op.n).collect::<Vec<_>>()));
             }
             opened.push(entry);
         }
@@ -223,7 +277,18 @@ impl Shared {
                 return Err(tree_error(e));
             }
         };
-        step.batch.writes.extend(writes);
+        // One that found no place after all is not known here, so that it can come again.
+        let away = &step.turned_away;
+        let writes = writes.into_iter().filter(|(hash, ..)| !away.contains(hash));
+        step.batch.writes.extend(writes.map(|(_, key, bytes)| (key, Some(bytes))));
+        for n in own.into_iter().filter(|(hash, _)| !away.contains(hash)).flat_map(|(_, ops)| ops) {
+            // Our own, come back to us: its operations are pending no more.
+            core.pending.remove(&n);
+            core.next_n = core.next_n.max(n + 1);
+        }
+        if !away.is_empty() {
+            self.turned_away.store(true, Ordering::Relaxed);
+        }
         self.index.commit(step.batch).map_err(index_error)?;
         drop(core);
         self.invalidate(&step.touched);

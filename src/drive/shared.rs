@@ -93,6 +93,8 @@ pub struct Shared {
     pub publishing: Mutex<super::publisher::Publishing>,
     /// Entries of writers that the admin log does not name (yet).
     pub unknown: Mutex<Vec<Vec<u8>>>,
+    /// Entries from friends found no place to wait, here or in the fold: they are to come again.
+    pub turned_away: AtomicBool,
     pub invalidations: mpsc::UnboundedSender<Invalidation>,
     pub epochs: Mutex<ContentEpochs>,
     pub failed: Mutex<Option<String>>,

@@ -62,11 +62,13 @@ impl Rebuild {
             if log == self.log {
                 self.published.extend(opened.operations.iter().map(|op| op.n));
             }
-            writes.push((entry_key(&log, opened.header.seq), Some(bytes)));
+            writes.push((opened.hash, entry_key(&log, opened.header.seq), bytes));
             entries.push(opened);
         }
         let done = self.fold.take(&*self.index, entries).map_err(|e| e.to_string()).and_then(|mut step| {
-            step.batch.writes.extend(writes);
+            // One that found no place to wait comes again from friends.
+            let taken = writes.into_iter().filter(|(hash, ..)| !step.turned_away.contains(hash));
+            step.batch.writes.extend(taken.map(|(_, key, bytes)| (key, Some(bytes))));
             self.index.commit(step.batch).map_err(|e| e.to_string())
         });
         if let Err(e) = done {
@@ -181,6 +183,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         publish_wake: Default::default(),
         publishing: Mutex::default(),
         unknown: Mutex::default(),
+        turned_away: AtomicBool::new(false),
         invalidations,
         epochs: Mutex::default(),
         failed: Mutex::default(),

@@ -10,6 +10,7 @@ mod rot;
 mod slice;
 mod speed;
 mod stored;
+mod waiting;
 
 use super::*;
 use crate::keys::*;

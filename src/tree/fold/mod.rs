@@ -24,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Step {
     pub batch: Batch,
     pub touched: Touched,
+    /// Entries given that were not taken in, since too many wait already: to be given again later.
+    pub turned_away: BTreeSet<EntryHash>,
 }
 
 /// Why the fold cannot go on.
@@ -53,6 +55,12 @@ pub const DRAFT_MAX: usize = 640 << 10;
 /// Pending operations whose footprints are remembered (about 300 bytes each).
 const FOOTPRINTS_MAX: usize = 32 << 10;
 
+/// Entries that wait for others, and bytes of their records: whoever may write can name entries
+/// that will never be. One that stands in its order never waits, so that those turned away come
+/// in, a round of asking later, behind those that were taken.
+const WAITING_MAX: usize = 4096;
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
 /// What is needed to make the next entry of this device's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
@@ -67,8 +75,16 @@ pub struct Draft {
     pub operations: Vec<Operation>,
 }
 
+/// An entry that waits, without its body.
+#[derive(Clone, Debug)]
+struct Waits {
+    missing: BTreeSet<EntryHash>,
+    /// Length of its record.
+    bytes: usize,
+}
+
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fold {
     log: LogId,
     label: String,
@@ -79,9 +95,12 @@ pub struct Fold {
     places: BTreeMap<u64, u64>,
     /// Place in the tail -> what the operation there read and wrote, where that is known.
     footprints: BTreeMap<u64, Footprint>,
-    /// Entries that wait, without their bodies, and who waits for a hash.
-    waiting: BTreeMap<EntryHash, BTreeSet<EntryHash>>,
+    /// Entries that wait, the bytes of their records, and who waits for a hash.
+    waiting: BTreeMap<EntryHash, Waits>,
+    waiting_bytes: usize,
     awaited: BTreeMap<EntryHash, BTreeSet<EntryHash>>,
+    /// Entries, and bytes of them, that may wait.
+    room: (usize, usize),
 }
 
 impl Fold {
@@ -98,7 +117,9 @@ impl Fold {
             places: BTreeMap::new(),
             footprints: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            waiting_bytes: 0,
             awaited: BTreeMap::new(),
+            room: (WAITING_MAX, WAITING_BYTES_MAX),
         };
         check_rules(view)?;
         for head in view.group::<HeadRecord>(tables::HEAD, &[], "a log's head")? {
@@ -110,6 +131,7 @@ impl Fold {
         }
         for waiting in view.group::<Waiting>(tables::WAITING, &[], "a waiting entry")? {
             // Some of what it waited for may have come since its record was written.
+            let bytes = encode(&waiting).len();
             let mut missing = waiting.missing;
             let mut still = BTreeSet::new();
             while let Some(hash) = missing.pop_first() {
@@ -117,7 +139,7 @@ impl Fold {
                     still.insert(hash);
                 }
             }
-            fold.waits(waiting.entry.hash, still);
+            fold.waits(waiting.entry.hash, still, bytes);
         }
         if fold.counters.log.is_some_and(|was| was != log) {
             if !fold.tail.is_empty() {
@@ -151,7 +173,7 @@ impl Fold {
 
     /// Entries that wait, and what each waits for.
     pub fn waiting(&self) -> Vec<(EntryHash, Vec<EntryHash>)> {
-        self.waiting.iter().map(|(hash, missing)| (*hash, missing.iter().copied().collect())).collect()
+        self.waiting.iter().map(|(hash, waits)| (*hash, waits.missing.iter().copied().collect())).collect()
     }
 
     /// Logs of which there is more than one branch: their writers were cloned, or restored
@@ -184,11 +206,23 @@ impl Fold {
         &self.label
     }
 
-    fn waits(&mut self, entry: EntryHash, missing: BTreeSet<EntryHash>) {
+    fn waits(&mut self, entry: EntryHash, missing: BTreeSet<EntryHash>, bytes: usize) {
         for hash in &missing {
             self.awaited.entry(*hash).or_default().insert(entry);
         }
-        self.waiting.insert(entry, missing);
+        self.waiting_bytes += bytes;
+        self.waiting.insert(entry, Waits { missing, bytes });
+    }
+
+    /// Whether so many more entries, of so many bytes, may wait.
+    fn has_room(&self, entries: usize, bytes: usize) -> bool {
+        self.waiting.len() + entries <= self.room.0 && self.waiting_bytes.saturating_add(bytes) <= self.room.1
+    }
+
+    /// Let fewer entries wait, so that tests fill the room.
+    #[cfg(test)]
+    pub(crate) fn set_room(&mut self, entries: usize, bytes: usize) {
+        self.room = (entries, bytes);
     }
 
     /// The step that an overlay has become.
@@ -197,7 +231,7 @@ impl Fold {
         recount(&mut over)?;
         over.put(single(tables::FOLD), Some(encode(&self.counters)))?;
         let touched = touched(&over)?;
-        Ok(Step { batch: over.into_batch(), touched })
+        Ok(Step { batch: over.into_batch(), touched, turned_away: BTreeSet::new() })
     }
 }
 

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 impl Fold {
     /// Take in entries (verified and opened), in any order. Those known already are skipped,
-    /// those whose dependencies are missing wait until these arrive, those whose counter is
-    /// not the one it must be have no effect. Operations of this device's log that an entry
+    /// those whose dependencies are missing wait until these arrive (or are turned away, where too
+    /// many wait: [`Step::turned_away`]), those whose counter is not the one it must be have no
+    /// effect. Operations of this device's log that an entry
     /// carries stop being pending; the others stand after everything again.
     ///
     /// Memory is proportional to what is given and to what is rewound for it: thousands of
@@ -18,7 +19,7 @@ impl Fold {
     pub fn take(&mut self, table: &dyn Table, entries: Vec<Opened>) -> Result<Step, FoldError> {
         let mut over = Overlay::new(table);
         let mut fresh = BTreeSet::new();
-        let mut carried = Vec::new();
+        let (mut carried, mut turned_away) = (Vec::new(), BTreeSet::new());
         let mut ready = entries;
         ready.reverse();
         while let Some(entry) = ready.pop() {
@@ -32,13 +33,36 @@ impl Fold {
                 ready.extend(self.woken(&mut over, hash)?);
             } else {
                 let waiting = Waiting { entry, missing };
-                over.put(Waiting::key(&waiting.entry.hash), Some(encode(&waiting)))?;
-                self.waits(waiting.entry.hash, waiting.missing);
+                let record = encode(&waiting);
+                if !self.has_room(1, record.len()) {
+                    turned_away.insert(waiting.entry.hash);
+                    continue;
+                }
+                self.waits(waiting.entry.hash, waiting.missing, record.len());
+                over.put(Waiting::key(&waiting.entry.hash), Some(record))?;
             }
         }
         carried.sort_unstable();
         self.insert(&mut over, fresh, &carried)?;
-        self.finish(over)
+        Ok(Step { turned_away, ..self.finish(over)? })
+    }
+
+    /// Which of these [`Fold::take`] would turn away: what is not taken in needs not be kept.
+    pub fn would_turn_away<'a>(
+        &self,
+        table: &dyn Table,
+        entries: impl Iterator<Item = &'a Opened> + Clone,
+    ) -> Result<BTreeSet<EntryHash>, FoldError> {
+        // Whom they wait for is no longer than their vectors, and that twice is more than enough.
+        let bytes = entries.clone().fold(0, |sum: usize, entry| {
+            let size = postcard::experimental::serialized_size(entry).unwrap_or(usize::MAX / 2);
+            sum.saturating_add(size.saturating_mul(2))
+        });
+        if self.has_room(entries.clone().count(), bytes) {
+            return Ok(BTreeSet::new());
+        }
+        let mut trial = self.clone();
+        Ok(trial.take(table, entries.cloned().collect())?.turned_away)
     }
 
     /// An entry made from a [`super::Draft`] was signed and is in the journal.
@@ -62,9 +86,10 @@ impl Fold {
     fn woken(&mut self, over: &mut Overlay<'_>, hash: EntryHash) -> Result<Vec<Opened>, FoldError> {
         let mut out = Vec::new();
         for waiter in self.awaited.remove(&hash).unwrap_or_default() {
-            let Some(missing) = self.waiting.get_mut(&waiter) else { continue };
-            missing.remove(&hash);
-            if missing.is_empty() {
+            let Some(waits) = self.waiting.get_mut(&waiter) else { continue };
+            waits.missing.remove(&hash);
+            if waits.missing.is_empty() {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(waits.bytes);
                 self.waiting.remove(&waiter);
                 if let Some(waiting) = read_waiting(over, &waiter)? {
                     out.push(waiting.entry);

@@ -8,3 +8,4 @@ mod model;
 mod names;
 mod queues;
 mod support;
+mod waiting;
