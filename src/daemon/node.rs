@@ -224,9 +224,12 @@ impl Node {
         let member = self.roster.members().into_iter().find(|m| self.roster.name_of(&m.node) == name);
         let member = member
             .ok_or_else(|| Trouble::new(what(), "no friend has that name", "kith friend list shows them"))?;
+        // What the lent space knows may be later than the roster, if that was lost.
+        let given = self.holder.given().into_iter().map(|(_, grant)| grant);
+        let shown = given.filter(|g| g.subject == member.person).map(|g| g.serial).max();
         let grant = self
             .roster
-            .give(member.person, bytes)
+            .give_after(member.person, bytes, shown)
             .await
             .map_err(|e| Trouble::new(what(), e, "make room on the disk and try again"))?;
         self.holder.give(&grant).await.map(|_| ()).map_err(|e| Trouble::new(what(), e, "see the log"))

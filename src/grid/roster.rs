@@ -151,7 +151,7 @@ impl Roster {
         change(&mut new);
         let changed = old.as_ref() != Some(&new);
         if changed {
-            new.serial = old.map_or(1, |m| m.serial + 1);
+            new.serial = self.next_serial(old.map(|m| m.serial));
             state.members.insert(self.me.node, Signed::record(root.signing(), &new));
         }
         changed
@@ -249,9 +249,27 @@ impl Roster {
         Ok(())
     }
 
+    /// The number of a record that is to take the place of the `last` one known here. No less
+    /// than the seconds since 1970: friends pass over a number below the one they have, and that
+    /// may be more than this node knows of, if its state was lost or is an old copy.
+    fn next_serial(&self, last: Option<u64>) -> u64 {
+        let after = last.map_or(1, |serial| serial.saturating_add(1));
+        after.max(self.world.now_ms() / 1000)
+    }
+
     /// Grant a person space on this node's disk (replacing what it had).
     pub async fn give(&self, subject: PersonId, bytes: u64) -> Result<Signed, GridError> {
-        let serial = self.given_to(&subject).map_or(1, |g| g.serial + 1);
+        self.give_after(subject, bytes, None).await
+    }
+
+    /// The same, where the friend has shown a grant of this person with the serial `shown`.
+    pub async fn give_after(
+        &self,
+        subject: PersonId,
+        bytes: u64,
+        shown: Option<u64>,
+    ) -> Result<Signed, GridError> {
+        let serial = self.next_serial(self.given_to(&subject).map(|g| g.serial).max(shown));
         let grant = Grant {
             issuer: self.me.person,
             subject,

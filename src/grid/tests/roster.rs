@@ -11,12 +11,16 @@ use crate::keys::{
 use crate::ledger::{Counters, Holding, form_statement};
 use crate::net::{Admission, Policy};
 use crate::wire::{Grant, Member};
-use crate::world::SimDisk;
 use crate::world::stored::{pack, sample, unpack};
+use crate::world::{SimDisk, World};
 use std::sync::Arc;
 use std::time::Duration;
 
 async fn roster(disk: &SimDisk) -> Arc<Roster> {
+    roster_in(&world(disk).0).await
+}
+
+async fn roster_in(world: &World) -> Arc<Roster> {
     let you = Someone::new(1);
     let me = Me {
         node: you.node(),
@@ -29,7 +33,7 @@ async fn roster(disk: &SimDisk) -> Arc<Roster> {
         lends: 1,
         addrs: Vec::new(),
     };
-    Roster::open(&world(disk).0, &places().state, &you.device.local(), me).await.unwrap()
+    Roster::open(world, &places().state, &you.device.local(), me).await.unwrap()
 }
 
 fn changed(who: &Someone, signer: &Someone, change: impl FnOnce(&mut Member)) -> Signed {
@@ -166,6 +170,37 @@ async fn a_stored_disk_opens() {
     assert_eq!((account.said, account.verified_ms), (Some(said(&bob)), Some(VERIFIED)));
     let c = account.counters;
     assert_eq!((c.bytes_read, c.bytes_written, c.byte_days_verified, c.audits.ok), (11, 12, 1000, 1));
+}
+
+/// A node whose roster is gone, with what it gave: friends have later numbers than any it knows.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lost_its_roster_is_heard_by_friends() {
+    let (disk, bob) = (SimDisk::new(), Someone::new(2));
+    let you = roster(&disk).await;
+    for bytes in 1..=5 {
+        you.give(bob.id(), bytes).await.unwrap();
+    }
+    let (record, grant) = (you.own_record().unwrap(), you.given_signed(&bob.id()).unwrap());
+    let serial = |grant: &Signed| grant.peek::<Grant>().unwrap().serial;
+    let member_serial = |record: &Signed| record.peek::<Member>().unwrap().serial;
+    drop(you);
+    let world = world(&disk).0;
+    let state = places().state;
+    for path in disk.paths().into_iter().filter(|path| path.starts_with(&state)) {
+        world.disk.remove(&path).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let you = roster_in(&world).await;
+    assert!(you.given_to(&bob.id()).is_none(), "it is gone");
+    let anew = you.give(bob.id(), 7).await.unwrap();
+    assert!(serial(&anew) > serial(&grant), "{} after {}", serial(&anew), serial(&grant));
+    let told = you.own_record().unwrap();
+    assert!(member_serial(&told) > member_serial(&record));
+    // A clock that was ahead once: what the lent space knows is gone beyond.
+    let ahead = u64::from(u32::MAX);
+    let next = you.give_after(bob.id(), 8, Some(ahead)).await.unwrap();
+    assert_eq!(serial(&next), ahead + 1);
+    assert_eq!(serial(&you.give(bob.id(), 9).await.unwrap()), ahead + 2);
 }
 
 #[test]
