@@ -3,7 +3,8 @@
 use crate::cli::client;
 use crate::daemon::api::{Exit, Line, Outcome, Request, Trouble};
 use crate::daemon::home::Home;
-use std::fs::{File, OpenOptions};
+use crate::daemon::log;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -45,8 +46,7 @@ fn log_file(home: &Home) -> Outcome<File> {
             "check the directory's owner and room",
         )
     };
-    std::fs::create_dir_all(&home.state).map_err(trouble)?;
-    OpenOptions::new().create(true).append(true).open(home.log()).map_err(trouble)
+    log::open(home).map_err(trouble)
 }
 
 /// Run a verb of this program to its end; its error text becomes the trouble.

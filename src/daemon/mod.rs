@@ -9,6 +9,7 @@ mod drives;
 pub mod home;
 mod joining;
 mod keyring;
+pub mod log;
 #[cfg_attr(not(feature = "mount"), path = "no_mounts.rs")]
 mod mounts;
 pub mod node;

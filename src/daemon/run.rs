@@ -55,13 +55,13 @@ fn lock(home: &Home) -> Outcome<File> {
     Ok(file)
 }
 
-fn start_log() {
+fn start_log(home: &Home) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("KITH_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,kithfs=info"));
     // A second subscriber in one process (tests) keeps the first.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(std::sync::Mutex::new(super::log::writer(home)))
         .with_ansi(false)
         .with_target(false)
         .try_init();
@@ -69,7 +69,7 @@ fn start_log() {
 
 /// Run the node until it is told to end.
 pub fn run(home: &Home, options: RunOptions) -> Outcome<()> {
-    start_log();
+    start_log(home);
     if options.background {
         // Neither a closed terminal nor a Ctrl-C in it is for this process, and it keeps no disk
         // from being unmounted. Where that is refused it runs all the same.
