@@ -29,6 +29,8 @@ fn log_end(home: &Home) -> u64 {
 pub struct NodeProcess {
     pub name: String,
     pub home: Home,
+    /// To start it again; only benchmarks do.
+    #[cfg(feature = "mount")]
     pub dir: PathBuf,
     child: Child,
 }
@@ -87,7 +89,13 @@ impl NodeProcess {
             .map_err(|e| {
                 Trouble::new(format!("cannot start {name}"), e, "check memory and process limits")
             })?;
-        let mut node = NodeProcess { name: name.into(), home, dir: dir.into(), child };
+        let mut node = NodeProcess {
+            name: name.into(),
+            home,
+            #[cfg(feature = "mount")]
+            dir: dir.into(),
+            child,
+        };
         node.wait_ready(log_from)?;
         Ok(node)
     }

@@ -1,6 +1,6 @@
 //! The mounts of this node: which drive is where.
 
-use super::api::{Outcome, Trouble};
+use super::api::{Outcome, Request, Trouble};
 use crate::drive::Drive;
 use crate::keys::DriveId;
 use crate::mount::{self, MountError, MountHandle};
@@ -38,6 +38,21 @@ struct Mounted {
 #[derive(Default)]
 pub struct Mounts {
     inside: Mutex<BTreeMap<PathBuf, Mounted>>,
+}
+
+/// How a request wants it mounted.
+pub fn options(request: &Request) -> MountOptions {
+    let Request::Mount { read_only, allow_other, nonempty, noatime, noexec, .. } = *request else {
+        return MountOptions::default();
+    };
+    MountOptions {
+        read_only,
+        allow_other,
+        over_non_empty: nonempty,
+        no_atime: noatime,
+        no_exec: noexec,
+        ..MountOptions::default()
+    }
 }
 
 fn trouble(dir: &Path, e: &MountError) -> Trouble {

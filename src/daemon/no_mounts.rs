@@ -1,6 +1,6 @@
 //! In place of `mounts.rs` in a build without FUSE: such a node lends, syncs and checks.
 
-use super::api::{Outcome, Trouble};
+use super::api::{Outcome, Request, Trouble};
 use crate::drive::Drive;
 use crate::keys::DriveId;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,11 @@ use std::sync::Arc;
 
 /// How to mount, if it could be.
 #[derive(Default)]
-pub struct MountOptions {
-    pub read_only: bool,
-    pub allow_other: bool,
-    pub over_non_empty: bool,
-    pub no_atime: bool,
-    pub no_exec: bool,
-    /// There are no other options here; keeps the two builds' callers alike.
-    pub threads: usize,
+pub struct MountOptions;
+
+/// However it is asked for: keeps the two builds' callers alike.
+pub fn options(_: &Request) -> MountOptions {
+    MountOptions
 }
 
 /// What an unmount did.

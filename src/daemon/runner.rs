@@ -4,7 +4,7 @@ use super::api::{
     DriveReport, Exit, Line, Outcome, PathReport, Progress, Report, Request, SCHEMA, Trouble, Until,
 };
 use super::control::{Control, ProgressSender};
-use super::mounts::{MountOptions, Mounts, Unmounted};
+use super::mounts::{self, MountOptions, Mounts, Unmounted};
 use super::node::{Node, NodeDrive, Unopened};
 use crate::drive::{FileState, Files, ROOT_INO, WaitOutcome};
 use crate::grid::Level;
@@ -82,20 +82,12 @@ impl Runner {
             Request::DriveList => Ok(Line::Drives { drives: self.drive_lines() }),
             Request::DriveShow { name, power } => node.capability(&name, &power).await,
             Request::DriveOpen { capability, name } => node.open_capability(&capability, name).await,
-            Request::Mount { drive, dir, read_only, allow_other, nonempty, noatime, noexec } => {
+            Request::Mount { ref drive, ref dir, .. } => {
                 node.reopen(drive.as_deref()).await;
                 let drive = node.find_drive(drive.as_deref())?;
-                let options = MountOptions {
-                    read_only,
-                    allow_other,
-                    over_non_empty: nonempty,
-                    no_atime: noatime,
-                    no_exec: noexec,
-                    ..MountOptions::default()
-                };
                 self.mounts.sweep();
-                self.mounts.mount(drive.drive.clone(), &drive.name, &dir, options).await?;
-                Ok(Line::Mounted { dir, drive: drive.name })
+                self.mounts.mount(drive.drive.clone(), &drive.name, dir, mounts::options(&request)).await?;
+                Ok(Line::Mounted { dir: dir.clone(), drive: drive.name })
             }
             Request::Unmount { dir } => {
                 self.mounts.sweep();
