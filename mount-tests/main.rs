@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod harness;
+mod lab;
 
 mod attrs_test;
 mod dirs_test;

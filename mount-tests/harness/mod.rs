@@ -1,9 +1,11 @@
 //! Running one case on a mount and on the local disk, and comparing what came of it.
 
 pub mod memfs;
+pub mod real;
 
 use kithfs::mount::{MountHandle, MountOptions, mount};
 use memfs::MemFs;
+use real::RealMount;
 use std::fmt::{Debug, Display};
 use std::fs::Metadata;
 use std::io;
@@ -141,20 +143,28 @@ fn describe(m: &Metadata) -> String {
     format!("{kind} {mode:o} links {links} owner {owner:?} size {size} rdev {:x}", m.rdev())
 }
 
-/// Runs `case` in an empty directory of the local disk and of a mount; both must tell the same.
+/// Runs `case` in an empty directory of the local disk, of a mount of files in memory (which is
+/// the adapter alone) and of a real drive; all must tell the same.
 pub fn compare(case: impl Fn(&Path, &mut Trace)) {
-    let local = tempfile::tempdir().expect("a directory");
-    let mounted = Mounted::new();
-    let [expected, got] = [local.path(), mounted.dir()].map(|dir| {
+    let run = |dir: &Path| {
         let mut trace = Trace { lines: Vec::new(), base: dir.into() };
         case(dir, &mut trace);
         trace.lines
-    });
+    };
+    let local = tempfile::tempdir().expect("a directory");
+    let expected = run(local.path());
     assert!(!expected.is_empty(), "the case says nothing");
-    for (i, (e, g)) in expected.iter().zip(&got).enumerate() {
-        assert_eq!(g, e, "line {i}: the mount (left) differs from the disk\n{got:#?}");
+    let in_memory = Mounted::new();
+    same("files in memory", &expected, &run(in_memory.dir()));
+    let real = RealMount::shared();
+    same("a drive", &expected, &run(&real.case_dir()));
+}
+
+fn same(what: &str, expected: &[String], got: &[String]) {
+    for (i, (e, g)) in expected.iter().zip(got).enumerate() {
+        assert_eq!(g, e, "line {i}: {what} (left) differs from the disk\n{got:#?}");
     }
-    assert_eq!(got.len(), expected.len(), "{got:#?}\n{expected:#?}");
+    assert_eq!(got.len(), expected.len(), "{what}: {got:#?}\n{expected:#?}");
 }
 
 /// Waits until `true` or PATIENCE is over.

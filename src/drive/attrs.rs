@@ -11,6 +11,9 @@ use std::sync::atomic::Ordering;
 pub const SETGID: u16 = 0o2000;
 const SETUID: u16 = 0o4000;
 const GROUP_EXEC: u16 = 0o010;
+/// What stat(2) counts room in: a disk's blocks, whole.
+const BLOCK: u32 = 4096;
+
 impl Shared {
     /// Attributes of an inode as it was read. `settles`: [`Shared::settles`] from before that.
     /// A file that settles between the two is found neither changed in the tree nor in memory:
@@ -51,6 +54,9 @@ impl Shared {
         };
         if inode.is_dir() {
             (attr.size, attr.blocks) = (4096, 8);
+            if let Some((mtime, ctime)) = self.later_times(inode.object) {
+                (attr.mtime, attr.ctime) = (attr.mtime.max(mtime), attr.ctime.max(ctime));
+            }
         } else if let Some(live) = live {
             overlay(&mut attr, &live);
         }
@@ -77,18 +83,25 @@ fn overlay(attr: &mut Attr, live: &Live) {
     if let Some(dirty) = &state.dirty {
         attr.mtime = state.mtime;
         attr.ctime = attr.ctime.max(state.mtime);
-        let written: u64 = dirty
-            .chunks
-            .iter()
-            .map(|(i, l)| l.valid().total().min(u64::from(dirty.chunk_len(*i)).next_multiple_of(512)))
-            .sum();
+        let written: u64 = dirty.chunks.values().map(|l| blocks_of(l.valid().pairs())).sum();
         let base = (attr.blocks * 512).min(dirty.clip.next_multiple_of(CHUNK_LEN as u64));
         let touched = dirty.chunks.len() as u64 * CHUNK_LEN as u64;
         // What was written may lie over what was there: the larger of the two, not the sum.
         let all =
             if base > touched { base - touched + written.max(touched.min(base)) } else { base.max(written) };
-        attr.blocks = all.min(attr.size.next_multiple_of(4096)).div_ceil(512);
+        attr.blocks = all.min(attr.size.next_multiple_of(u64::from(BLOCK))).div_ceil(512);
     }
+}
+
+/// Bytes of the blocks that ranges of a chunk (disjoint, rising) touch.
+fn blocks_of(ranges: &[(u32, u32)]) -> u64 {
+    let (mut blocks, mut counted) = (0, 0);
+    for &(from, to) in ranges {
+        let (first, end) = ((from / BLOCK).max(counted), to.div_ceil(BLOCK));
+        blocks += u64::from(end.saturating_sub(first));
+        counted = counted.max(end);
+    }
+    blocks * u64::from(BLOCK)
 }
 
 pub fn without_suid(mode: u16) -> u16 {
@@ -99,7 +112,9 @@ pub fn without_suid(mode: u16) -> u16 {
 pub fn attr_change(inode: &Inode, set: SetAttr, caller: Caller, now: i64) -> AttrChange {
     let mut mode = set.mode.map(|m| m & 0o7777);
     let owner_changes = set.uid.is_some() || set.gid.is_some();
-    if set.kill_suid || (owner_changes && mode.is_none() && inode.is_file() && caller.uid != 0) {
+    let kills = set.kill_suid || (owner_changes && mode.is_none() && caller.uid != 0);
+    // Of a directory these bits say something else, and a new owner changes nothing about that.
+    if kills && !inode.is_dir() {
         let killed = without_suid(mode.unwrap_or(inode.attrs.mode));
         if mode.is_some() || killed != inode.attrs.mode {
             mode = Some(killed);

@@ -4,8 +4,14 @@
 use super::api::Result;
 use super::records;
 use super::shared::{Core, Shared, index_error, tree_error};
-use crate::tree::{Change, ObjectId, OpId, Operation, queues};
+use crate::tree::{Change, Inode, ObjectId, OpId, Operation, TimeNs, queues};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+
+/// Objects that came and went and wait to be taken back; then they are.
+const GONE_MAX: usize = 4096;
+/// Directories of which later times are remembered.
+const DIR_TIMES_MAX: usize = 16 << 10;
 
 impl Shared {
     /// If a version is pending, waits for its upload, and nothing else speaks of it: what it
@@ -37,30 +43,102 @@ impl Shared {
     }
 
     /// An object has neither a name nor a handle. If it was made here and no friend knows of
-    /// it, nobody will: all its operations are taken back.
+    /// it, nobody will: see [`Shared::take_back_gone`].
     pub fn cancel_gone(&self, object: ObjectId) {
-        if object.log != self.log {
-            return;
-        }
         let mut core = self.core.lock();
-        if !matches!(self.view().inode(object), Ok(Some(inode)) if !inode.is_live()) {
+        if object.log == self.log && core.pending.contains_key(&object.n) {
+            core.gone.insert(object);
+            if core.gone.len() >= GONE_MAX {
+                self.take_back(&mut core);
+            }
+        }
+    }
+
+    /// Take back all operations on objects that came and went here. Many at once: each time the
+    /// pending operations after the first of them are made again.
+    pub fn take_back_gone(&self) {
+        let mut core = self.core.lock();
+        if !core.gone.is_empty() {
+            self.take_back(&mut core);
+        }
+    }
+
+    fn take_back(&self, core: &mut Core) {
+        let gone = std::mem::take(&mut core.gone);
+        let (numbers, dirs) = self.taken_back(core, gone);
+        if numbers.is_empty() {
             return;
         }
-        if !core.pending.contains_key(&object.n) {
-            return;
-        }
-        let touching =
-            core.pending.range(object.n..).filter(|(_, p)| queues(self.log, &p.op).contains(&object));
-        let numbers: Vec<u64> = touching.clone().map(|(n, _)| *n).collect();
-        let sole = touching.clone().all(|(_, p)| only_about(&p.op, self.log, object));
-        if !sole || numbers.iter().any(|n| core.drafted.contains(n)) {
-            return;
-        }
-        if self.journal.append(records::CANCELLED, &records::encode(&numbers)).is_ok()
-            && let Err(e) = self.forget(&mut core, &numbers)
-        {
+        // That something came and went is forgotten; when it did shows in the directory.
+        let times = self.times_of(&dirs);
+        let cancelled = self.journal.append(records::CANCELLED, &records::encode(&numbers));
+        // Before the tree shows earlier ones.
+        self.keep_times(times);
+        let done = cancelled.map_err(|e| self.fail(&e)).and_then(|_| self.forget(core, &numbers));
+        if let Err(e) = done {
             self.note(format!("taking back operations: {e}"));
         }
+    }
+
+    /// Operations on these objects that may be taken back, and the directories they changed.
+    fn taken_back(&self, core: &Core, gone: BTreeSet<ObjectId>) -> (Vec<u64>, BTreeSet<ObjectId>) {
+        let is_gone = |o: &ObjectId| matches!(self.view().inode(*o), Ok(Some(inode)) if !inode.is_live());
+        let mut of: BTreeMap<ObjectId, Vec<u64>> =
+            gone.into_iter().filter(is_gone).map(|object| (object, Vec::new())).collect();
+        let Some(first) = of.keys().map(|object| object.n).min() else { return Default::default() };
+        let mut told = BTreeSet::new();
+        for (n, pending) in core.pending.range(first..) {
+            for object in queues(self.log, &pending.op) {
+                let Some(numbers) = of.get_mut(&object) else { continue };
+                numbers.push(*n);
+                if core.drafted.contains(n) || !only_about(&pending.op, self.log, object) {
+                    told.insert(object);
+                }
+            }
+        }
+        // Without its first operation here a friend may know it.
+        of.retain(|object, numbers| !told.contains(object) && numbers.contains(&object.n));
+        let numbers: BTreeSet<u64> = of.into_values().flatten().collect();
+        let changes = numbers.iter().filter_map(|n| core.pending.get(n)).map(|p| &p.op.change);
+        let dirs = changes.flat_map(dirs_of).collect();
+        (numbers.into_iter().collect(), dirs)
+    }
+
+    fn times_of(&self, dirs: &BTreeSet<ObjectId>) -> Vec<(ObjectId, TimeNs, TimeNs)> {
+        let inodes = dirs.iter().filter_map(|dir| self.view().inode(*dir).ok().flatten());
+        let live = inodes.filter(Inode::is_live);
+        live.map(|i| {
+            let (mtime, ctime) = self.later_times(i.object).unwrap_or_default();
+            (i.object, i.attrs.mtime.max(mtime), i.attrs.ctime.max(ctime))
+        })
+        .collect()
+    }
+
+    /// Directories show these times, and no earlier ones, as long as this process lives: what
+    /// came and went is no news for friends, and after a start the directory is what it was
+    /// at the earlier time.
+    fn keep_times(&self, times: Vec<(ObjectId, TimeNs, TimeNs)>) {
+        let mut kept = self.dir_times.lock();
+        if kept.len() + times.len() > DIR_TIMES_MAX {
+            kept.clear();
+        }
+        kept.extend(times.into_iter().map(|(object, mtime, ctime)| (object, (mtime, ctime))));
+    }
+
+    /// Times of a directory that are later than the tree's, of what came and went in it.
+    pub fn later_times(&self, object: ObjectId) -> Option<(TimeNs, TimeNs)> {
+        self.dir_times.lock().get(&object).copied()
+    }
+}
+
+/// Directories whose entries an operation changes.
+fn dirs_of(change: &Change) -> Vec<ObjectId> {
+    match change {
+        Change::Create { parent, .. } | Change::Link { parent, .. } | Change::Unlink { parent, .. } => {
+            vec![*parent]
+        }
+        Change::Rename { from_parent, to_parent, .. } => vec![*from_parent, *to_parent],
+        _ => Vec::new(),
     }
 }
 

@@ -339,6 +339,9 @@ impl Shared {
             object = Some(inode.object);
             Ok(Change::SetAttrs { object: inode.object, change: attr_change(&inode, set, caller, now) })
         })?;
+        if set.mtime.is_some() {
+            object.map(|object| self.dir_times.lock().remove(&object));
+        }
         if let (Some(mtime), Some(live)) = (set.mtime, self.live(ino)) {
             let mut state = live.state.lock();
             state.mtime = mtime;

@@ -139,6 +139,7 @@ impl Shared {
 
     /// Take chunks from the queue into a pack.
     async fn fill(&self) -> Result<Option<Filled>, String> {
+        self.take_back_gone();
         let mut builder = PackBuilder::new();
         let (mut chunks, mut objects, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
         while builder.used() < PACK_LEN && chunks.len() < PACK_CHUNKS_MAX {

@@ -153,6 +153,7 @@ impl Shared {
 
     fn plan(&self) -> Result<Option<(Draft, Plan)>> {
         let (catalogue, packs) = self.catalogue_due();
+        self.take_back_gone();
         let mut core = self.core.lock();
         let unready = self.unready(&core.pending);
         let chosen = publishable(self.log, core.pending.values().map(|p| &p.op), &unready);

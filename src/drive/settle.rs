@@ -47,6 +47,7 @@ impl Shared {
 
     /// Settle what is due now; how long until the next may be.
     async fn settle_due(self: &Arc<Self>) -> Duration {
+        self.take_back_gone();
         let now = self.world.clock.monotonic();
         // What is written from now on is not due before this: no write has to wake anybody.
         let (mut due, mut wait) = (Vec::new(), self.options.settle_quiet.min(Duration::from_secs(1)));

@@ -38,6 +38,9 @@ pub struct Core {
     pub pending: BTreeMap<u64, Pending>,
     /// Operations inside an entry that is being made: no longer to be cancelled.
     pub drafted: std::collections::BTreeSet<u64>,
+    /// Objects made here that have neither a name nor a handle any more: what was done to them
+    /// is taken back before the next entry is made.
+    pub gone: std::collections::BTreeSet<ObjectId>,
 }
 
 /// A chunk to be sealed.
@@ -86,6 +89,8 @@ pub struct Shared {
     pub pressure: Notify,
     pub sealer: mpsc::UnboundedSender<SealJob>,
     pub settle_wake: Notify,
+    /// See [`Shared::later_times`].
+    pub dir_times: Mutex<BTreeMap<ObjectId, (TimeNs, TimeNs)>>,
     pub settles: AtomicU64,
     pub uploads: Mutex<Uploads>,
     pub pack_wake: Notify,

@@ -12,7 +12,7 @@ use super::uploads::PackState;
 use crate::grid::Level;
 use crate::keys::{AdminLog, DriveId, DriveKeys, LogId, Signed, decode_canonical};
 use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError};
-use crate::tree::{Change, Checked, Fold, Opened};
+use crate::tree::{Change, Checked, Fold, ObjectId, Opened};
 use crate::world::{Blocking, Index};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,7 +146,13 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let stored = index.get(&next_key())?.and_then(|b| b.try_into().ok()).map_or(1, u64::from_le_bytes);
     let published = rebuilt.published.last().map_or(1, |n| n + 1);
     let next_n = stored.max(published).max(replay.next_n);
-    let core = Core { fold: rebuilt.fold, next_n, pending: BTreeMap::new(), drafted: BTreeSet::new() };
+    let core = Core {
+        fold: rebuilt.fold,
+        next_n,
+        pending: BTreeMap::new(),
+        drafted: BTreeSet::new(),
+        gone: BTreeSet::new(),
+    };
     let (sealer, jobs) = mpsc::unbounded_channel();
     let (invalidations, news) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -177,6 +183,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         pressure: Default::default(),
         sealer,
         settle_wake: Default::default(),
+        dir_times: Mutex::default(),
         settles: Default::default(),
         uploads: Mutex::default(),
         pack_wake: Default::default(),
@@ -211,6 +218,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         shared.note(format!("{} records could not be read", rebuilt.refused + replay.malformed));
     }
     restore_operations(&shared, &mut replay, opened.empty)?;
+    restore_gone(&shared)?;
     restore_files(&shared, &mut replay).await?;
     restore_packs(&shared, &mut replay).await?;
     shared.doubt_entries(replay.entries_safe);
@@ -276,6 +284,19 @@ fn restore_operations(
     for op in ops {
         let chunks = told.remove(&op.n).unwrap_or_default();
         core.pending.insert(op.n, super::shared::Pending { op, chunks });
+    }
+    Ok(())
+}
+
+/// Objects that came and went before the last end, too late to be taken back.
+fn restore_gone(shared: &Shared) -> std::result::Result<(), OpenError> {
+    let mut core = shared.core.lock();
+    let made = core.pending.values().filter(|p| matches!(p.op.change, Change::Create { .. }));
+    let made: Vec<ObjectId> = made.map(|p| ObjectId { log: shared.log, n: p.op.n }).collect();
+    for object in made {
+        if shared.view().inode(object)?.is_some_and(|inode| !inode.is_live()) {
+            core.gone.insert(object);
+        }
     }
     Ok(())
 }

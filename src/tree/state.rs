@@ -265,11 +265,14 @@ pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T,
     postcard::from_bytes(bytes).map_err(|_| TableError(format!("a record of {what} is damaged")))
 }
 
-/// Bytes a content has, and those of them that are not holes.
+/// What stat(2) counts room in: a disk's blocks, whole.
+const BLOCK: u64 = 4096;
+
+/// Bytes a content has, and those of the blocks that are not holes.
 pub fn content_sizes(content: &Content) -> (u64, u64) {
     use crate::content::{CHUNK_LEN, FANOUT, Ref};
     match content {
-        Content::Inline(bytes) => (bytes.len() as u64, bytes.len() as u64),
+        Content::Inline(bytes) => (bytes.len() as u64, (bytes.len() as u64).next_multiple_of(BLOCK)),
         Content::Tree { size, depth, refs } => {
             let mut span = CHUNK_LEN as u64;
             for _ in 0..*depth {
@@ -281,7 +284,8 @@ pub fn content_sizes(content: &Content) -> (u64, u64) {
                 if let Ref::Chunk(c) = r {
                     // Below a node holes are not counted: an upper bound, got without fetching.
                     let len = if *depth == 0 { u64::from(c.len) } else { span };
-                    allocated = allocated.saturating_add(len.min(size.saturating_sub(start)));
+                    let len = len.min(size.saturating_sub(start)).next_multiple_of(BLOCK);
+                    allocated = allocated.saturating_add(len);
                 }
             }
             (*size, allocated)
