@@ -1,7 +1,7 @@
 //! A drive of a real node, mounted: what cases are run on besides the filesystem in memory.
 
 use crate::lab::Lab;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
