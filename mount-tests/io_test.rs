@@ -127,6 +127,45 @@ fn allocation_and_holes() {
     });
 }
 
+#[test]
+fn copies_inside_the_filesystem() {
+    compare(|dir, t| {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+        fs::write(dir.join("a"), &bytes).unwrap();
+        let open = |name: &str| {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join(name))
+        };
+        let (a, b) = (open("a").unwrap(), open("b").unwrap());
+        let copy = |from: u64, to: u64, len: usize| {
+            let (mut from, mut to) = (from, to);
+            let (mut done, mut left) = (0, len);
+            while left > 0 {
+                match rustix::fs::copy_file_range(&a, Some(&mut from), &b, Some(&mut to), left)? {
+                    0 => break,
+                    n => (done, left) = (done + n, left - n),
+                }
+            }
+            Ok::<_, rustix::io::Errno>(done)
+        };
+        for (from, to, len) in [
+            (0, 0, 4_000_000),
+            (0, 1 << 20, 1 << 20),
+            (1 << 20, 5 << 20, 1 << 20),
+            (7, 100, 2_000_000),
+            (2_999_999, 0, 10),
+            (3_000_000, 0, 10),
+            (9_000_000, 0, 10),
+        ] {
+            t.say(format!("{from} to {to}"), copy(from, to, len));
+            let now = fs::read(dir.join("b")).unwrap();
+            t.note((now.len(), blake3::hash(&now)));
+        }
+        let read_only = fs::File::open(dir.join("b")).unwrap();
+        t.did("into a reader's file", rustix::fs::copy_file_range(&a, None, &read_only, None, 10));
+        t.did("onto itself", rustix::fs::copy_file_range(&a, Some(&mut 0), &a, Some(&mut 5), 10));
+    });
+}
+
 /// A difference from the local disk, on purpose: the kernel does not hand these to FUSE.
 #[test]
 fn ranges_are_neither_collapsed_nor_inserted() {

@@ -258,6 +258,16 @@ pub trait Files: Send + Sync + 'static {
         len: u64,
         mode: i32,
     ) -> impl Future<Output = Result<()>> + Send;
+    /// copy_file_range(2): how much was copied, which may be less than asked for. Where a
+    /// filesystem has nothing better, the kernel reads and writes.
+    fn copy_range(
+        &self,
+        _from: (Handle, u64),
+        _to: (Handle, u64),
+        _len: u64,
+    ) -> impl Future<Output = Result<u32>> + Send {
+        async { Err(Error::Unsupported) }
+    }
     fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>>;
     fn setxattr(
         &self,

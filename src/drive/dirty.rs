@@ -95,6 +95,20 @@ impl Dirty {
         }
         full
     }
+    /// Let a chunk be one that is kept already, whatever was written to it before.
+    pub fn name_again(&mut self, index: u64, chunk: ChunkRef) {
+        let end = index * CHUNK + u64::from(chunk.len);
+        let mut valid = Ranges::default();
+        valid.insert(0, chunk.len);
+        let sealed = SealedLayer { chunk, valid, journaled: false };
+        let old = self.chunks.insert(index, Layers { sealed: Some(sealed), ..Layers::default() });
+        self.buffered = self.buffered.saturating_sub(old.as_ref().map_or(0, Layers::memory));
+        self.outlived.extend(old.and_then(|l| l.sealed).map(|s| s.chunk.id));
+        if end > self.size {
+            self.size = end;
+            self.size_unjournaled = true;
+        }
+    }
     /// Change the length; what is cut off is gone, what is added is a hole.
     pub fn truncate(&mut self, size: u64) {
         if size < self.size {

@@ -105,6 +105,9 @@ impl Files for Drive {
     async fn fallocate(&self, handle: Handle, offset: u64, len: u64, mode: i32) -> Result<()> {
         self.shared.allocate(handle, offset, len, mode).await
     }
+    async fn copy_range(&self, from: (Handle, u64), to: (Handle, u64), len: u64) -> Result<u32> {
+        self.shared.copy_range(from, to, len).await
+    }
     fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
         self.shared.meta_getxattr(ino, name)
     }

@@ -8,6 +8,7 @@ mod auditor;
 mod cancel;
 mod catalogue;
 mod chunks;
+mod copy;
 mod data;
 mod dirty;
 mod files;

@@ -9,7 +9,7 @@ use super::records::{
 };
 use super::shared::Pending;
 use crate::content::{CHUNK_LEN, SharePlace};
-use crate::keys::PackId;
+use crate::keys::{ChunkId, PackId};
 use crate::store::{Record, Segments};
 use crate::tree::{Change, ObjectId, Operation, TimeNs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,8 +167,13 @@ impl Replay {
     }
 
     /// The files, ready to live on. A power cut may have taken a chunk that a group names (the
-    /// two are not synced together): then the file is what it was before that group.
-    pub async fn take_files(&mut self, own: &Segments) -> BTreeMap<ObjectId, FileReplay> {
+    /// two are not synced together): then the file is what it was before that group. `placed`:
+    /// what friends have; a copy inside the drive names it.
+    pub async fn take_files(
+        &mut self,
+        own: &Segments,
+        placed: impl Fn(&ChunkId) -> bool,
+    ) -> BTreeMap<ObjectId, FileReplay> {
         let mut files = BTreeMap::new();
         for (object, steps) in std::mem::take(&mut self.files) {
             let mut file = None;
@@ -183,7 +188,7 @@ impl Replay {
                     Step::Group(commit, parts) => {
                         let stands = commit.base.is_some() || (!broken && file.is_some());
                         let all_here = parts.len() == commit.parts as usize;
-                        if stands && all_here && whole(own, &parts).await {
+                        if stands && all_here && whole(own, &placed, &parts).await {
                             apply(&mut file, commit, parts);
                             broken = false;
                         } else {
@@ -205,13 +210,16 @@ impl Replay {
     }
 }
 
-/// Whether all sealed chunks of a group are here and what they should be.
-async fn whole(own: &Segments, parts: &[Part]) -> bool {
+/// Whether all sealed chunks of a group are here and what they should be, or at friends.
+async fn whole(own: &Segments, placed: &impl Fn(&ChunkId) -> bool, parts: &[Part]) -> bool {
     for part in parts {
         let Part::Sealed(part) = part else { continue };
         let len = part.chunk.sealed_len() as u32;
-        let Ok(Some(bytes)) = own.read(&part.chunk.id, 0..len).await else { return false };
-        if !super::chunks::sound(&part.chunk, &(0..len), &bytes) {
+        let sound = match own.read(&part.chunk.id, 0..len).await {
+            Ok(Some(bytes)) => super::chunks::sound(&part.chunk, &(0..len), &bytes),
+            _ => false,
+        };
+        if !sound && !placed(&part.chunk.id) {
             return false;
         }
     }

@@ -304,7 +304,7 @@ fn restore_gone(shared: &Shared) -> std::result::Result<(), OpenError> {
 /// Files that differ from their content.
 async fn restore_files(shared: &Shared, replay: &mut Replay) -> std::result::Result<(), OpenError> {
     let now = shared.world.clock.monotonic();
-    for (object, file) in replay.take_files(&shared.own).await {
+    for (object, file) in replay.take_files(&shared.own, |id| shared.is_placed(id)).await {
         let Some(inode) = shared.view().inode(object)? else { continue };
         if !inode.is_live() {
             continue;

@@ -131,6 +131,22 @@ impl<F: Files> FuseAdapter<F> {
         }));
     }
 
+    pub(super) fn start_copy(
+        &self,
+        from: (FileHandle, u64),
+        to: (FileHandle, u64),
+        len: u64,
+        reply: ReplyWrite,
+    ) {
+        let files = self.files.clone();
+        let work =
+            async move { files.copy_range((Handle(from.0.0), from.1), (Handle(to.0.0), to.1), len).await };
+        self.start(answer(work, WRITE_DEADLINE, Late::Finish, |copied| match copied {
+            Ok(copied) => reply.written(copied),
+            Err(e) => reply.error(logged(&e)),
+        }));
+    }
+
     pub(super) fn start_fallocate(
         &self,
         fh: FileHandle,

@@ -1,6 +1,7 @@
 //! The drive without a kernel, on a grid in memory and disks that forget.
 
 mod audit;
+mod copy;
 mod faults;
 mod journal;
 mod mem_grid;

@@ -321,7 +321,7 @@ async fn what_a_failed_group_left_is_not_taken_for_the_next() {
     part(&mut replay, 50, b"cut off before the next group");
     part(&mut replay, 0, b"here");
     commit(&mut replay, 1, empty(), 100);
-    let files = replay.take_files(&m.drive.shared.own).await;
+    let files = replay.take_files(&m.drive.shared.own, |_| false).await;
     let layer = files[&PHOTO].dirty.chunks[&0].buffer.as_ref().unwrap();
     assert_eq!(layer.valid.pairs(), [(0, 4)]);
     assert!(!files[&PHOTO].broken);
@@ -337,7 +337,7 @@ async fn a_group_that_lacks_a_part_does_not_count() {
     commit(&mut replay, 1, empty(), 5);
     part(&mut replay, 0, b"HALF");
     commit(&mut replay, 2, None, 500);
-    let files = replay.take_files(&m.drive.shared.own).await;
+    let files = replay.take_files(&m.drive.shared.own, |_| false).await;
     let file = &files[&PHOTO];
     assert_eq!(file.dirty.size, 5);
     assert_eq!(&file.dirty.chunks[&0].buffer.as_ref().unwrap().bytes[..5], b"whole");
