@@ -60,7 +60,11 @@ impl DriveAccess for Access {
         self.shared().map_or(Vec::new(), |s| s.admin.lock().records(0).to_vec())
     }
     fn leased(&self) -> Result<Vec<LeasedShare>, String> {
-        self.shared()?.leased_shares().map_err(|e| e.to_string())
+        let (all, whole) = self.shared()?.leased_shares();
+        whole.map(|()| all).map_err(|e| e.to_string())
+    }
+    fn leased_known(&self) -> Vec<LeasedShare> {
+        self.shared().map_or(Vec::new(), |s| s.leased_shares().0)
     }
     fn vector(&self) -> Vec<Head> {
         self.shared().map_or(Vec::new(), |s| s.core.lock().fold.heads())

@@ -54,7 +54,7 @@ impl Shared {
         };
         if inode.is_dir() {
             (attr.size, attr.blocks) = (4096, 8);
-            if let Some((mtime, ctime)) = self.later_times(inode.object) {
+            if let Some((mtime, ctime)) = self.later_times(inode) {
                 (attr.mtime, attr.ctime) = (attr.mtime.max(mtime), attr.ctime.max(ctime));
             }
         } else if let Some(live) = live {

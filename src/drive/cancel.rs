@@ -12,6 +12,8 @@ use std::sync::atomic::Ordering;
 const GONE_MAX: usize = 4096;
 /// Directories of which later times are remembered.
 const DIR_TIMES_MAX: usize = 16 << 10;
+/// Numbers in one record of the journal, which takes 4 MiB.
+const CANCELLED_AT_ONCE: usize = 100_000;
 
 impl Shared {
     /// If a version is pending, waits for its upload, and nothing else speaks of it: what it
@@ -65,24 +67,43 @@ impl Shared {
 
     fn take_back(&self, core: &mut Core) {
         let gone = std::mem::take(&mut core.gone);
-        let (numbers, dirs) = self.taken_back(core, gone);
+        let (numbers, dirs) = self.taken_back(core, gone.clone());
         if numbers.is_empty() {
             return;
         }
+        if let Err(e) = self.tell_cancelled(&numbers) {
+            // Another time: they are taken back as soon as the journal takes the record.
+            core.gone.extend(gone);
+            return self.note(format!("taking back operations: {e}"));
+        }
         // That something came and went is forgotten; when it did shows in the directory.
         let times = self.times_of(&dirs);
-        let cancelled = self.journal.append(records::CANCELLED, &records::encode(&numbers));
-        // Before the tree shows earlier ones.
-        self.keep_times(times);
-        let done = cancelled.map_err(|e| self.fail(&e)).and_then(|_| self.forget(core, &numbers));
-        if let Err(e) = done {
+        self.keep_times(&times, false);
+        if let Err(e) = self.forget(core, &numbers) {
             self.note(format!("taking back operations: {e}"));
         }
+        self.keep_times(&times, true);
+    }
+
+    /// Urgent: on a full disk it is what makes room.
+    fn tell_cancelled(&self, numbers: &[u64]) -> Result<()> {
+        for some in numbers.chunks(CANCELLED_AT_ONCE) {
+            let record = records::encode(&some.to_vec());
+            self.journal.append_urgent(records::CANCELLED, &[&record]).map_err(|e| self.fail(&e))?;
+        }
+        Ok(())
     }
 
     /// Operations on these objects that may be taken back, and the directories they changed.
     fn taken_back(&self, core: &Core, gone: BTreeSet<ObjectId>) -> (Vec<u64>, BTreeSet<ObjectId>) {
-        let is_gone = |o: &ObjectId| matches!(self.view().inode(*o), Ok(Some(inode)) if !inode.is_live());
+        // One that was opened again by way of /proc comes back here at its last close.
+        let open: BTreeSet<ObjectId> = {
+            let lives = self.lives.lock();
+            lives.inodes.values().filter(|l| l.state.lock().opens > 0).map(|l| l.object).collect()
+        };
+        let is_gone = |o: &ObjectId| {
+            !open.contains(o) && matches!(self.view().inode(*o), Ok(Some(inode)) if !inode.is_live())
+        };
         let mut of: BTreeMap<ObjectId, Vec<u64>> =
             gone.into_iter().filter(is_gone).map(|object| (object, Vec::new())).collect();
         let Some(first) = of.keys().map(|object| object.n).min() else { return Default::default() };
@@ -108,7 +129,7 @@ impl Shared {
         let inodes = dirs.iter().filter_map(|dir| self.view().inode(*dir).ok().flatten());
         let live = inodes.filter(Inode::is_live);
         live.map(|i| {
-            let (mtime, ctime) = self.later_times(i.object).unwrap_or_default();
+            let (mtime, ctime) = self.later_times(&i).unwrap_or_default();
             (i.object, i.attrs.mtime.max(mtime), i.attrs.ctime.max(ctime))
         })
         .collect()
@@ -116,19 +137,34 @@ impl Shared {
 
     /// Directories show these times, and no earlier ones, as long as this process lives: what
     /// came and went is no news for friends, and after a start the directory is what it was
-    /// at the earlier time.
-    fn keep_times(&self, times: Vec<(ObjectId, TimeNs, TimeNs)>) {
-        let mut kept = self.dir_times.lock();
-        if kept.len() + times.len() > DIR_TIMES_MAX {
-            kept.clear();
+    /// at the earlier time. `forgotten`: the tree is at the earlier time now.
+    fn keep_times(&self, times: &[(ObjectId, TimeNs, TimeNs)], forgotten: bool) {
+        for &(object, mtime, ctime) in times {
+            let inode = if forgotten { self.view().inode(object).ok().flatten() } else { None };
+            let of = inode.map(|inode| inode.attrs.mtime);
+            let mut kept = self.dir_times.lock();
+            kept.insert(object, LaterTimes { mtime, ctime, of });
+            if kept.len() > DIR_TIMES_MAX {
+                kept.pop_first();
+            }
         }
-        kept.extend(times.into_iter().map(|(object, mtime, ctime)| (object, (mtime, ctime))));
     }
 
-    /// Times of a directory that are later than the tree's, of what came and went in it.
-    pub fn later_times(&self, object: ObjectId) -> Option<(TimeNs, TimeNs)> {
-        self.dir_times.lock().get(&object).copied()
+    /// Times of a directory that are later than the tree's, of what came and went in it. None
+    /// once the tree says another time, which is then somebody's will.
+    pub fn later_times(&self, dir: &Inode) -> Option<(TimeNs, TimeNs)> {
+        let kept = self.dir_times.lock();
+        let later = kept.get(&dir.object)?;
+        later.of.is_none_or(|of| of == dir.attrs.mtime).then_some((later.mtime, later.ctime))
     }
+}
+
+/// Times that a directory shows instead of the tree's.
+pub struct LaterTimes {
+    mtime: TimeNs,
+    ctime: TimeNs,
+    /// The tree's modification time that they take the place of; None: any.
+    of: Option<TimeNs>,
 }
 
 /// Directories whose entries an operation changes.

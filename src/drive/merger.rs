@@ -166,8 +166,12 @@ impl Shared {
     fn with_place(&self, mut entries: Vec<(Vec<u8>, Opened)>) -> Result<Vec<(Vec<u8>, Opened)>> {
         let core = self.core.lock();
         let opened = entries.iter().map(|(_, opened)| opened);
-        let away = core.fold.would_turn_away(&*self.index, opened).map_err(tree_error)?;
+        let away = core.fold.would_turn_away(&*self.index, opened);
         drop(core);
+        if let Err(e @ FoldError::Upgrade(_)) = &away {
+            self.failed.lock().get_or_insert_with(|| e.to_string());
+        }
+        let away = away.map_err(tree_error)?;
         if !away.is_empty() {
             self.turned_away.store(true, Ordering::Relaxed);
             entries.retain(|(_, opened)| !away.contains(&opened.hash));

@@ -119,6 +119,8 @@ impl Replay {
             }
             records::CANCELLED => {
                 for n in decode_whole::<Vec<u64>>(payload)? {
+                    // Its own record may be trimmed; the number is used all the same.
+                    self.next_n = self.next_n.max(n.saturating_add(1));
                     self.ops.remove(&n);
                     self.gone.insert(n);
                 }

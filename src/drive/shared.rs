@@ -90,7 +90,7 @@ pub struct Shared {
     pub sealer: mpsc::UnboundedSender<SealJob>,
     pub settle_wake: Notify,
     /// See [`Shared::later_times`].
-    pub dir_times: Mutex<BTreeMap<ObjectId, (TimeNs, TimeNs)>>,
+    pub dir_times: Mutex<BTreeMap<ObjectId, super::cancel::LaterTimes>>,
     pub settles: AtomicU64,
     pub uploads: Mutex<Uploads>,
     pub pack_wake: Notify,

@@ -109,7 +109,8 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         opened.map_err(|error| OpenError::Disk { path: state.join("index"), error })??
     };
     let index = opened.index;
-    let fold = Fold::open(&*index, log, &label).map_err(|e| OpenError::Tree(e.to_string()))?;
+    let mut fold = Fold::open(&*index, log, &label).map_err(|e| OpenError::Tree(e.to_string()))?;
+    fold.rebuilding(true);
     let rebuild = Rebuild {
         index: index.clone(),
         fold,
@@ -127,6 +128,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let (entry_log, damage) = (entries.log, entries.damage);
     let mut rebuilt = entries.state;
     rebuilt.flush();
+    rebuilt.fold.rebuilding(false);
     if let Some(why) = rebuilt.failed {
         return Err(OpenError::Tree(why));
     }

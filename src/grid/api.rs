@@ -24,6 +24,10 @@ pub trait DriveAccess: Send + Sync + 'static {
     /// Shares that this person's account leases at friends: every one, or why that is not known
     /// now. What is not on the list is not renewed, and may be let go.
     fn leased(&self) -> Result<Vec<super::LeasedShare>, String>;
+    /// Those of them that are known, where not all are: to be prolonged, and no more.
+    fn leased_known(&self) -> Vec<super::LeasedShare> {
+        self.leased().unwrap_or_default()
+    }
     /// Highest entry held here of every log (its bytes are given by [`DriveAccess::entries`]).
     fn vector(&self) -> Vec<Head>;
     /// Entries of one log after sequence number `after` as signed bytes, in order: at least

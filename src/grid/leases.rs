@@ -129,17 +129,22 @@ impl Grid {
         self.world.blocking(move || access.leased()).await.map_err(|e| e.to_string())?
     }
 
+    async fn leased_known(&self, drive: &DriveId) -> Vec<LeasedShare> {
+        let Some(access) = self.access(drive) else { return Vec::new() };
+        self.world.blocking(move || access.leased_known()).await.unwrap_or_default()
+    }
+
     /// Renew what is due of every drive that is open, one request for as many as fit.
     pub(super) async fn renew_due(self: &Arc<Self>) {
         let today = self.roster.today();
         let drives: Vec<DriveId> = self.drives.lock().keys().copied().collect();
         for drive in drives {
-            let shares = match self.leased(&drive).await {
-                Ok(shares) => shares,
-                // A part of them renewed now would keep the rest from it until the next time.
+            let (shares, whole) = match self.leased(&drive).await {
+                Ok(shares) => (shares, true),
+                // One record that cannot be read must not let all others run out.
                 Err(e) => {
-                    tracing::warn!("leases of drive {} are not renewed now: {e}", drive.short());
-                    continue;
+                    tracing::warn!("of drive {} only leases that are known are renewed: {e}", drive.short());
+                    (self.leased_known(&drive).await, false)
                 }
             };
             let mut by_holder: BTreeMap<NodeId, BTreeMap<ShareId, PackId>> = BTreeMap::new();
@@ -152,6 +157,8 @@ impl Grid {
                     continue;
                 }
                 match self.renew_all(drive, node, &shares).await {
+                    // After a part the rest is not to wait until the next time.
+                    Ok(()) if !whole => {}
                     Ok(()) => drop(self.renewed.lock().insert((drive, node), today)),
                     Err(why) => {
                         tracing::debug!("leases at {} not renewed yet: {why}", self.roster.name_of(&node));

@@ -67,7 +67,7 @@ impl Holder {
         match proved.unwrap_or_else(|e| Err(ShareError::Stopped(e.to_string()))) {
             Ok(proof) => {
                 let mut state = self.state.lock();
-                state.unreadable.remove(&key);
+                state.forget_file(&key);
                 let counters = state.counters.entry(account).or_default();
                 counters.bytes_read = counters.bytes_read.saturating_add(bytes);
                 let ledger_head = state.ledger_head(&account);
@@ -94,10 +94,18 @@ impl Holder {
                 );
             }
             ShareError::Gone | ShareError::Damaged(_) => true,
-            ShareError::Stopped(_) | ShareError::Disk { .. } => self.state.lock().unreadable(key, now),
+            ShareError::Stopped(_) | ShareError::Disk { .. } => {
+                let mut state = self.state.lock();
+                state.damaged.contains(&key) || state.unreadable(key, now)
+            }
         };
         if lost {
-            self.state.lock().damaged.insert(key);
+            let mut state = self.state.lock();
+            // Unless its lease ended meanwhile: then nobody asks for it any more.
+            if state.book.get(&key.0, &key.1).is_some() {
+                state.damaged.insert(key);
+            }
+            drop(state);
             return self.refuse(Reason::NotFound, asker, e.told());
         }
         self.refuse(Reason::Busy, asker, format!("the share cannot be read at the moment: {}", e.told()))

@@ -145,7 +145,12 @@ impl State {
             return false;
         }
         let since = *self.unreadable.entry(key).or_insert(now);
-        now >= since + UNREADABLE_LONG
+        let long = now >= since + UNREADABLE_LONG;
+        if long {
+            // From here on it counts as damaged: its place is another's.
+            self.unreadable.remove(&key);
+        }
+        long
     }
 
     /// What was found of a share's file is over: there is another one, or none.

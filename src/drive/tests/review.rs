@@ -343,3 +343,12 @@ async fn a_group_that_lacks_a_part_does_not_count() {
     assert_eq!(&file.dirty.chunks[&0].buffer.as_ref().unwrap().bytes[..5], b"whole");
     assert!(file.broken, "the next group has to bring its base");
 }
+
+/// The record of an operation may be trimmed while that of its being taken back is not: its
+/// number must not be given out again, or the next replay takes the new operation back.
+#[test]
+fn a_number_that_was_taken_back_is_not_used_again() {
+    let mut replay = Replay::new(|_| true);
+    told(&mut replay, records::CANCELLED, &records::encode(&vec![7u64, 9]));
+    assert_eq!(replay.next_n, 10);
+}

@@ -46,7 +46,8 @@ async fn the_leases_of_a_drive_that_is_closed_are_not_known() {
     let m = Machine::start(&founding, 0, &MemGrid::new(3)).await;
     m.write("f", &Dice::new(1).noise(300_000)).await.unwrap();
     m.full().await;
-    let leased = m.drive.shared.leased_shares().unwrap();
+    let (leased, whole) = m.drive.shared.leased_shares();
+    assert_eq!(whole, Ok(()));
     assert_eq!(leased.len() % 3, 0);
     let closed = Access { drive: founding.keys.drive(), shared: Weak::new() };
     assert!(closed.leased().is_err());

@@ -219,6 +219,12 @@ impl Fold {
         self.waiting.len() + entries <= self.room.0 && self.waiting_bytes.saturating_add(bytes) <= self.room.1
     }
 
+    /// While what this machine has is read again there is room for all of it: what was turned
+    /// away would be lost here, and of this device's own log nobody else may have it.
+    pub fn rebuilding(&mut self, yes: bool) {
+        self.room = if yes { (usize::MAX, usize::MAX) } else { (WAITING_MAX, WAITING_BYTES_MAX) };
+    }
+
     /// Let fewer entries wait, so that tests fill the room.
     #[cfg(test)]
     pub(crate) fn set_room(&mut self, entries: usize, bytes: usize) {
