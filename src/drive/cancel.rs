@@ -50,7 +50,8 @@ impl Shared {
         let mut core = self.core.lock();
         if object.log == self.log && core.pending.contains_key(&object.n) {
             core.gone.insert(object);
-            if core.gone.len() >= GONE_MAX {
+            // Not at every one beyond: a full journal takes nothing back for a while.
+            if core.gone.len().is_multiple_of(GONE_MAX) {
                 self.take_back(&mut core);
             }
         }
@@ -97,12 +98,10 @@ impl Shared {
     /// Operations on these objects that may be taken back, and the directories they changed.
     fn taken_back(&self, core: &Core, gone: BTreeSet<ObjectId>) -> (Vec<u64>, BTreeSet<ObjectId>) {
         // One that was opened again by way of /proc comes back here at its last close.
-        let open: BTreeSet<ObjectId> = {
-            let lives = self.lives.lock();
-            lives.inodes.values().filter(|l| l.state.lock().opens > 0).map(|l| l.object).collect()
-        };
-        let is_gone = |o: &ObjectId| {
-            !open.contains(o) && matches!(self.view().inode(*o), Ok(Some(inode)) if !inode.is_live())
+        let open = |inode: &Inode| self.live(inode.ino).is_some_and(|l| l.state.lock().opens > 0);
+        let is_gone = |object: &ObjectId| {
+            let inode = self.view().inode(*object).ok().flatten();
+            inode.is_some_and(|inode| !inode.is_live() && !open(&inode))
         };
         let mut of: BTreeMap<ObjectId, Vec<u64>> =
             gone.into_iter().filter(is_gone).map(|object| (object, Vec::new())).collect();

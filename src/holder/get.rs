@@ -20,6 +20,8 @@ pub(super) struct Wanted {
     pub nonce: [u8; 16],
 }
 
+/// Shares that could not be read, looked at again at a time: each is read whole.
+const LOOKED_AT_AGAIN: usize = 16;
 /// Room for the proof of an answer, in units, beyond its bytes.
 const PROOF_UNITS: u32 = 32;
 
@@ -109,5 +111,27 @@ impl Holder {
             return self.refuse(Reason::NotFound, asker, e.told());
         }
         self.refuse(Reason::Busy, asker, format!("the share cannot be read at the moment: {}", e.told()))
+    }
+
+    /// Shares that could not be read are looked at by this holder itself: friends may not ask for
+    /// days, and what was back in between has not been away all the time.
+    pub(super) async fn look_again(&self) {
+        let some: Vec<(LeaseKey, u64)> = {
+            let state = self.state.lock();
+            let all = state.unreadable.len();
+            // Anywhere among them, so that it is each one's turn some time.
+            let first = u64::from_le_bytes(self.world.random::<8>()) as usize % all.max(1);
+            let known = |key: &LeaseKey| state.book.get(&key.0, &key.1).map(|kept| (*key, kept.lease.len));
+            let turn = state.unreadable.keys().cycle().skip(first).take(all.min(LOOKED_AT_AGAIN));
+            turn.filter_map(known).collect()
+        };
+        for (key, len) in some {
+            let files = self.files.clone();
+            let read = self.world.blocking(move || files.bytes(&key, len).map(drop)).await;
+            match read.unwrap_or_else(|e| Err(ShareError::Stopped(e.to_string()))) {
+                Ok(()) => self.state.lock().readable(&key, self.world.clock.monotonic()),
+                Err(e) => tracing::debug!(share = %key.1.short(), error = %e, "still cannot be read"),
+            }
+        }
     }
 }

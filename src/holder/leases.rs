@@ -95,8 +95,10 @@ impl Holder {
         self.change(caller, account, shares, event).await
     }
 
-    /// Leases that ended go, with their files; counters are written down.
+    /// Leases that ended go, with their files; what could not be read is looked at again; counters
+    /// are written down.
     pub async fn maintain(self: &Arc<Self>) {
+        self.look_again().await;
         let today = self.today();
         let ended = self.ended(today);
         for key in ended {

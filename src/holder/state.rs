@@ -153,6 +153,13 @@ impl State {
         long
     }
 
+    /// A share's file could be read after all. The day of the others begins anew: it was the disk,
+    /// or this process, and not they.
+    pub fn readable(&mut self, key: &LeaseKey, now: Duration) {
+        self.forget_file(key);
+        self.unreadable.values_mut().for_each(|since| *since = now);
+    }
+
     /// What was found of a share's file is over: there is another one, or none.
     pub fn forget_file(&mut self, key: &LeaseKey) {
         self.damaged.remove(key);

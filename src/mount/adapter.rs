@@ -9,9 +9,9 @@
 //! cache, remote changes were shown with old sizes and stray zeros, one-byte writes pushed
 //! whole stale pages, and SEEK_DATA missed unflushed data.
 
-use super::convert::{caller, file_attr, file_type, node_kind, nothing, open_mode, set_attr, time_ns};
-use super::errno::{errno, is_news};
-use super::kernel::{ABSENT_FOR, FREE_FILES, GENERATION, KEPT_FOR, NAME_MAX, negotiate};
+use super::convert::{caller, file_attr, node_kind, nothing, open_mode, set_attr, time_ns};
+use super::errno::logged;
+use super::kernel::{ABSENT_FOR, GENERATION, KEPT_FOR, negotiate};
 use super::names::fit;
 use super::shared::Shared;
 use super::xattr;
@@ -51,14 +51,6 @@ impl<F: Files> FuseAdapter<F> {
             tracing::error!(what, "a request panicked and was answered with an I/O error");
         }
     }
-}
-
-/// The errno, and a line in the log if it is more than a user's mistake.
-pub(super) fn logged(error: &Error) -> Errno {
-    if is_news(error) {
-        tracing::warn!(%error, "a request failed");
-    }
-    errno(error)
 }
 
 fn empty(reply: ReplyEmpty, outcome: Result<()>) {
@@ -233,28 +225,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
             let made = fit(name.as_bytes()).and_then(|name| {
                 self.files.create(parent.0, name, (mode & 0o7777) as u16, open, caller(req))
             });
-            match made {
-                Ok((attr, handle)) => {
-                    self.shared.open.opened(attr.ino, self.files.content_epoch(attr.ino));
-                    let flags = FopenFlags::FOPEN_KEEP_CACHE;
-                    reply.created(
-                        &KEPT_FOR,
-                        &file_attr(&attr, &self.shared.owner),
-                        GENERATION,
-                        FileHandle(handle.0),
-                        flags,
-                    );
-                }
-                // The kernel thought the name was free, and it came from elsewhere meanwhile.
-                // Without O_EXCL that is no error: ESTALE makes the kernel look again.
-                Err(Error::Exists)
-                    if !rustix::fs::OFlags::from_bits_retain(flags as u32)
-                        .contains(rustix::fs::OFlags::EXCL) =>
-                {
-                    reply.error(Errno::ESTALE);
-                }
-                Err(e) => reply.error(logged(&e)),
-            }
+            self.created(made, flags, reply);
         });
     }
 
@@ -327,16 +298,8 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         });
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        self.guarded("readdir", || {
-            let listed = self.list(ino.0, offset, |cursor, name, attr| {
-                reply.add(INodeNo(attr.ino), cursor, file_type(attr.kind), OsStr::from_bytes(name))
-            });
-            match listed {
-                Ok(()) => reply.ok(),
-                Err(e) => reply.error(logged(&e)),
-            }
-        });
+    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+        self.guarded("readdir", || self.listed(ino.0, offset, reply));
     }
 
     fn readdirplus(
@@ -345,40 +308,13 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectoryPlus,
+        reply: ReplyDirectoryPlus,
     ) {
-        self.guarded("readdirplus", || {
-            let mut shown = Vec::new();
-            let listed = self.list(ino.0, offset, |cursor, name, attr| {
-                let attrs = file_attr(attr, &self.shared.owner);
-                let full =
-                    reply.add(attrs.ino, cursor, OsStr::from_bytes(name), &KEPT_FOR, &attrs, GENERATION);
-                if !full && name != b"." && name != b".." {
-                    shown.push(attr.ino);
-                }
-                full
-            });
-            match listed {
-                Ok(()) => {
-                    // Before the answer: the kernel may forget them as soon as it has it.
-                    self.files.remember(&shown);
-                    reply.ok();
-                }
-                Err(e) => reply.error(logged(&e)),
-            }
-        });
+        self.guarded("readdirplus", || self.listed_with_attributes(ino.0, offset, reply));
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        self.guarded("statfs", || match self.files.statfs() {
-            Ok(s) => {
-                let unit = super::convert::BLOCK_SIZE;
-                let [total, free, available] = [s.total, s.free, s.available].map(|b| b / u64::from(unit));
-                let files = s.files.saturating_add(FREE_FILES);
-                reply.statfs(total, free, available, files, FREE_FILES, unit, NAME_MAX as u32, unit);
-            }
-            Err(e) => reply.error(logged(&e)),
-        });
+        self.guarded("statfs", || self.room(reply));
     }
 
     fn setxattr(

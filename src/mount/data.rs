@@ -1,8 +1,9 @@
 //! Requests that may wait for content or for a disk: each becomes a task with its own reply
 //! and its own deadline. A panic in one drops its reply, which answers EIO.
 
-use super::adapter::{FuseAdapter, logged};
+use super::adapter::FuseAdapter;
 use super::convert::file_attr;
+use super::errno::logged;
 use super::in_flight::{Late, OPEN_DEADLINE, READ_DEADLINE, SYNC_DEADLINE, WRITE_DEADLINE, answer};
 use super::kernel::KEPT_FOR;
 use crate::drive::{Caller, Error, Files, Handle, Ino, OpenMode, Result, SetAttr};

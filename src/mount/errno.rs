@@ -3,8 +3,16 @@
 use crate::drive::Error;
 use fuser::Errno;
 
+/// The errno, and a line in the log if it is more than a user's mistake.
+pub(super) fn logged(error: &Error) -> Errno {
+    if is_news(error) {
+        tracing::warn!(%error, "a request failed");
+    }
+    errno(error)
+}
+
 /// What a program calling the kernel gets for an error of the filesystem.
-pub(super) fn errno(error: &Error) -> Errno {
+fn errno(error: &Error) -> Errno {
     match error {
         Error::NotFound => Errno::ENOENT,
         Error::Exists => Errno::EEXIST,
@@ -37,6 +45,6 @@ pub(super) fn errno(error: &Error) -> Errno {
 }
 
 /// Whether the log should have it: the user's own mistakes are not news.
-pub(super) fn is_news(error: &Error) -> bool {
+fn is_news(error: &Error) -> bool {
     matches!(error, Error::Unreadable(_) | Error::Disk(_) | Error::Internal(_) | Error::TimedOut)
 }

@@ -1,11 +1,18 @@
-//! Names and listings: what a lookup finds and what a directory has.
+//! Names and listings: what a lookup finds, what a directory has, what a filesystem has room for.
 
-use super::adapter::{FuseAdapter, logged};
-use super::convert::file_attr;
-use super::kernel::{GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX};
-use crate::drive::{Attr, Error, Files, Ino, Result};
+use super::adapter::FuseAdapter;
+use super::convert::{BLOCK_SIZE, file_attr, file_type};
+use super::errno::logged;
+use super::kernel::{FREE_FILES, GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX};
+use crate::drive::{Attr, Error, Files, Handle, Ino, Result};
 use crate::tree::Cursor;
-use fuser::ReplyEntry;
+use fuser::{
+    Errno, FileHandle, FopenFlags, INodeNo, ReplyCreate, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry,
+    ReplyStatfs,
+};
+use rustix::fs::OFlags;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 impl<F: Files> FuseAdapter<F> {
     pub(super) fn entry(&self, reply: ReplyEntry, outcome: Result<Attr>) {
@@ -30,6 +37,66 @@ impl<F: Files> FuseAdapter<F> {
     pub(super) fn forget_one(&self, ino: Ino, count: u64) {
         self.shared.open.forgotten(ino);
         self.files.forget(ino, count);
+    }
+
+    /// Answers a CREATE with open(2)'s `flags`.
+    pub(super) fn created(&self, made: Result<(Attr, Handle)>, flags: i32, reply: ReplyCreate) {
+        let exclusive = OFlags::from_bits_retain(flags as u32).contains(OFlags::EXCL);
+        match made {
+            Ok((attr, handle)) => {
+                self.shared.open.opened(attr.ino, self.files.content_epoch(attr.ino));
+                let attrs = file_attr(&attr, &self.shared.owner);
+                let (handle, flags) = (FileHandle(handle.0), FopenFlags::FOPEN_KEEP_CACHE);
+                reply.created(&KEPT_FOR, &attrs, GENERATION, handle, flags);
+            }
+            // The kernel thought the name was free, and it came from elsewhere meanwhile.
+            // Without O_EXCL that is no error: ESTALE makes the kernel look again.
+            Err(Error::Exists) if !exclusive => reply.error(Errno::ESTALE),
+            Err(e) => reply.error(logged(&e)),
+        }
+    }
+
+    pub(super) fn listed(&self, dir: Ino, offset: u64, mut reply: ReplyDirectory) {
+        let listed = self.list(dir, offset, |cursor, name, attr| {
+            reply.add(INodeNo(attr.ino), cursor, file_type(attr.kind), OsStr::from_bytes(name))
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(e) => reply.error(logged(&e)),
+        }
+    }
+
+    pub(super) fn listed_with_attributes(&self, dir: Ino, offset: u64, mut reply: ReplyDirectoryPlus) {
+        let mut shown = Vec::new();
+        let listed = self.list(dir, offset, |cursor, name, attr| {
+            let attrs = file_attr(attr, &self.shared.owner);
+            let full = reply.add(attrs.ino, cursor, OsStr::from_bytes(name), &KEPT_FOR, &attrs, GENERATION);
+            if !full && name != b"." && name != b".." {
+                shown.push(attr.ino);
+            }
+            full
+        });
+        match listed {
+            Ok(()) => {
+                // Before the answer: the kernel may forget them as soon as it has it.
+                self.files.remember(&shown);
+                reply.ok();
+            }
+            Err(e) => reply.error(logged(&e)),
+        }
+    }
+
+    pub(super) fn room(&self, reply: ReplyStatfs) {
+        match self.files.statfs() {
+            Ok(s) => {
+                let [total, free, available] =
+                    [s.total, s.free, s.available].map(|b| b / u64::from(BLOCK_SIZE));
+                let files = s.files.saturating_add(FREE_FILES);
+                let names = NAME_MAX as u32;
+                reply.statfs(total, free, available, files, FREE_FILES, BLOCK_SIZE, names, BLOCK_SIZE);
+            }
+            Err(e) => reply.error(logged(&e)),
+        }
     }
 
     /// Hands `.`, `..` and then the entries after `offset` to `add`, until it says it is full.

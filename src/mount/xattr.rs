@@ -1,6 +1,6 @@
 //! Extended attributes: sizes, flags, and names that are answered here.
 
-use super::adapter::logged;
+use super::errno::logged;
 use crate::drive::{Caller, Error, Files, Ino, Result};
 use fuser::{Errno, ReplyXattr};
 

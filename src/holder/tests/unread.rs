@@ -62,6 +62,25 @@ async fn what_could_not_be_read_for_a_day_is_lost() {
     assert_eq!(refusal(read().await.response, &ann).0, Reason::Busy);
 }
 
+/// A disk that is away twice, and back in between, with nobody asking then.
+#[tokio::test(start_paused = true)]
+async fn what_was_back_in_between_is_not_lost() {
+    let (ann, bob) = (Someone::new(1), Someone::new(2));
+    let disk = SimDisk::new();
+    let holder = ann.holder(&world(&disk).0).await;
+    holder.give(&ann.grant(bob.id(), 1 << 30, 1)).await.unwrap();
+    let share = receipt(put(&holder, &bob, &bytes(1, 50_000)).await, &ann).share;
+    let read = async || call(&holder, &bob.caller(), get(bob.id(), share, &[(0, 50_000)], TOKEN)).await;
+    disk.fail_reads(Some(EIO));
+    assert_eq!(refusal(read().await.response, &ann).0, Reason::Busy);
+    holder.maintain().await;
+    disk.fail_reads(None);
+    holder.maintain().await;
+    tokio::time::sleep(Duration::from_millis(3 * DAY_MS)).await;
+    disk.fail_reads(Some(EIO));
+    assert_eq!(refusal(read().await.response, &ann).0, Reason::Busy);
+}
+
 #[tokio::test(start_paused = true)]
 async fn how_many_are_watched_for_a_day_is_bounded() {
     let mut state = crate::holder::state::State::default();

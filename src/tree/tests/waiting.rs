@@ -103,3 +103,19 @@ fn no_order_and_no_room_keep_an_entry_out() {
         assert_eq!(c.tree(), a.tree());
     });
 }
+
+/// What this machine has is read again in any order, without a bound: nobody else may have it.
+#[test]
+fn a_rebuild_turns_nothing_away() {
+    let entries = chain(1, 6);
+    let mut b = Site::new(2);
+    b.fold.set_room(2, usize::MAX);
+    b.fold.rebuilding(true);
+    let step = b.fold.take(&b.table, entries[1..].to_vec()).unwrap();
+    assert!(step.turned_away.is_empty());
+    b.commit(step);
+    b.fold.rebuilding(false);
+    let step = b.fold.take(&b.table, entries[..1].to_vec()).unwrap();
+    b.commit(step);
+    assert_eq!(b.fold.applied(), 6);
+}
