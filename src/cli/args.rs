@@ -49,6 +49,8 @@ pub enum Verb {
     },
     /// Wait until everything (or everything below PATH) is safe
     Sync(Sync),
+    /// Keep what is at and below PATH on this machine; without PATH: say what is kept
+    Pin(Pin),
     /// A grid of six nodes on this machine, mounted, ready for files
     Demo(Demo),
     /// Measure this machine and kith on it; prints figures beside their targets
@@ -183,6 +185,14 @@ pub struct Mount {
     /// Run no programs from it
     #[arg(long)]
     pub noexec: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Pin {
+    pub path: Option<PathBuf>,
+    /// Keep it no more, and free the room of what friends keep safely
+    #[arg(long, requires = "path")]
+    pub free: bool,
 }
 
 #[derive(Args, Debug)]

@@ -18,6 +18,7 @@ mod local_grid;
 mod mount;
 pub mod mount_kith;
 mod node_process;
+mod pin;
 pub mod say;
 mod status;
 mod sync;
@@ -138,6 +139,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Verb::Unmount { dir } => mount::unmount(&cx, dir),
         Verb::Status { path, watch } => status::status(&cx, path, watch),
         Verb::Sync(a) => sync::sync(&cx, &a),
+        Verb::Pin(a) => pin::pin(&cx, &a),
         Verb::Daemon(a) => daemon::daemon(&cx, &a),
         #[cfg(feature = "mount")]
         Verb::Bench(a) => bench::bench(&cx, &a),

@@ -112,6 +112,13 @@ pub enum Request {
         timeout_s: Option<u64>,
         until: Until,
     },
+    /// Keep what is at and below a path on this machine, or (`free`) no more; without a path:
+    /// what is.
+    Pin {
+        path: Option<PathBuf>,
+        #[serde(default)]
+        free: bool,
+    },
     /// Forget what can be fetched again (caches and memory; never unsaved data).
     DropCaches,
     Stop,
@@ -161,6 +168,26 @@ pub enum Line {
         files: u64,
         bytes: u64,
     },
+    Pins {
+        pins: Vec<PinLine>,
+    },
+    /// Bytes of this machine's disk.
+    Freed {
+        bytes: u64,
+    },
+}
+
+/// One place that is kept on this machine.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PinLine {
+    pub drive: String,
+    /// In the drive; empty: all of it. None: it is gone.
+    pub path: Option<String>,
+    pub files: u64,
+    pub bytes: u64,
+    /// Files of which something is not here yet, and why, of one of them.
+    pub missing: u64,
+    pub why: Option<String>,
 }
 
 /// How far a long request is.

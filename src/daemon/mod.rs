@@ -14,6 +14,7 @@ pub mod log;
 mod mounts;
 pub mod node;
 pub mod notify;
+mod pinning;
 mod reopen;
 pub mod run;
 mod runner;

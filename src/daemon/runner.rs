@@ -95,6 +95,7 @@ impl Runner {
                 Ok(Line::Unmounted { dirs, busy })
             }
             Request::Sync { path, timeout_s, until } => self.sync(path, timeout_s, until, progress).await,
+            Request::Pin { path, free } => self.pin(path, free).await,
             Request::DropCaches => {
                 for d in node.drives() {
                     d.drive.drop_caches().await;
@@ -219,7 +220,7 @@ impl Runner {
     }
 
     /// The drive and the inode a path lies at.
-    fn locate(&self, path: &Path) -> Outcome<(NodeDrive, u64)> {
+    pub(super) fn locate(&self, path: &Path) -> Outcome<(NodeDrive, u64)> {
         let nowhere = |why: String| {
             Trouble::new(
                 format!("{} is not found", path.display()),
@@ -232,6 +233,10 @@ impl Runner {
         let drive = self.node.drive(&drive).ok_or_else(|| nowhere("its drive is closed".into()))?;
         let ino = drive.drive.resolve(inside.as_os_str().as_bytes()).map_err(|e| nowhere(e.to_string()))?;
         Ok((drive, ino))
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.node
     }
 
     fn path_report(&self, path: PathBuf) -> Outcome<PathReport> {

@@ -109,6 +109,20 @@ impl Shared {
         result
     }
 
+    /// A chunk that is not on this machine's disk is fetched, and kept there if it has room.
+    pub async fn bring(&self, chunk: &ChunkRef) -> Result<()> {
+        let gate = self.fetching.lock().entry(chunk.id).or_default().clone();
+        let loaded = {
+            let _one = gate.lock().await;
+            self.load(chunk, 0, chunk.len, true).await
+        };
+        let mut fetching = self.fetching.lock();
+        if Arc::strong_count(&gate) <= 2 {
+            fetching.remove(&chunk.id);
+        }
+        loaded.map(|_| ())
+    }
+
     fn in_memory(&self, chunk: &ChunkRef, from: u32, to: u32) -> Option<Bytes> {
         let mut cache = self.pages.lock();
         let pages = pages_of(from, to);

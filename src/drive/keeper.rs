@@ -85,6 +85,9 @@ impl Shared {
         self.pages.lock().clear();
         self.epochs.lock().forget();
         for (id, _) in self.cache.list() {
+            if self.pins.lock().holds(&id) {
+                continue;
+            }
             if let Err(e) = self.cache.free(&id).await {
                 self.note(format!("the cache: {e}"));
             }
@@ -92,6 +95,7 @@ impl Shared {
         let under_way = self.uploads.lock().needed_chunks();
         for (id, _) in self.own.list() {
             if !under_way.contains(&id)
+                && !self.pins.lock().holds(&id)
                 && self.kept_by_friends(&id)
                 && let Err(e) = self.own.free(&id).await
             {

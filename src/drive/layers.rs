@@ -72,6 +72,9 @@ impl Layers {
     }
 }
 
+/// Bytes a buffer begins with: many files are smaller than a page, and thousands of them wait at once.
+const SMALLEST: usize = 512;
+
 /// Write into a buffer that grows as needed.
 pub fn put(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {
     let end = at + data.len();
@@ -80,7 +83,7 @@ pub fn put(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {
     }
     if end > bytes.capacity() {
         // One step to a whole chunk for streams, small steps for small files.
-        let want = if end > CHUNK_LEN / 8 { CHUNK_LEN } else { end.next_power_of_two().max(4096) };
+        let want = if end > CHUNK_LEN / 8 { CHUNK_LEN } else { end.next_power_of_two().max(SMALLEST) };
         bytes.reserve_exact(want.max(end) - bytes.len());
     }
     let overlap = bytes.len().min(end) - at;

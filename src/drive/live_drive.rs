@@ -3,12 +3,14 @@
 use super::access::Access;
 use super::api::{Ino, Invalidation, Result};
 use super::live::Live;
+use super::pins::{PinReport, Unpin};
 use super::setup::{DriveSetup, OpenError};
 use super::shared::Shared;
 use super::start::start;
 use super::status::{DriveStatus, FileState};
 use crate::grid::Level;
 use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, NodeId, PersonId, Power, Signed};
+use crate::tree::ObjectId;
 use crate::wire::Head;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -62,6 +64,7 @@ impl Drive {
         tasks.spawn(shared.clone().watcher_loop());
         tasks.spawn(shared.clone().keeper_loop());
         tasks.spawn(shared.clone().auditor_loop());
+        tasks.spawn(shared.clone().pins_loop());
         if shared.writer.is_some() {
             tasks.spawn(shared.clone().packer_loop());
             tasks.spawn(shared.clone().publisher_loop());
@@ -148,6 +151,22 @@ impl Drive {
     /// are safe at friends. The next read comes from friends.
     pub async fn drop_caches(&self) {
         self.shared.drop_caches().await;
+    }
+    /// The object of an inode number.
+    pub fn object_of(&self, ino: Ino) -> Result<ObjectId> {
+        self.shared.object(ino)
+    }
+    /// Keep what is at and below a place on this machine from now on; its content comes soon.
+    pub async fn pin(&self, ino: Ino) -> Result<()> {
+        self.shared.pin(ino).await
+    }
+    /// Keep it no more, and free the room of what friends keep safely.
+    pub async fn unpin(&self, ino: Ino) -> Result<Unpin> {
+        self.shared.unpin(ino).await
+    }
+    /// What is pinned, as it was found last.
+    pub fn pins(&self) -> Vec<PinReport> {
+        self.shared.pin_reports()
     }
     /// Forget opened pages.
     pub fn drop_pages(&self) {

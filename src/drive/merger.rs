@@ -12,8 +12,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Entries folded in one step.
+/// Entries folded in one step, and bytes of them: while they are, they take many times as much memory.
 const BATCH: usize = 256;
+pub const BATCH_BYTES: usize = 1 << 20;
 /// Entries of writers not known yet that are kept, and bytes of them.
 const UNKNOWN_MAX: usize = 64;
 const UNKNOWN_BYTES_MAX: usize = 16 << 20;
@@ -87,7 +88,13 @@ impl Shared {
         let mut rest = std::mem::take(&mut *self.unknown.lock());
         rest.extend(news.entries);
         while !rest.is_empty() {
-            let batch: Vec<Vec<u8>> = rest.drain(..rest.len().min(BATCH)).collect();
+            let mut bytes = 0;
+            let fits = rest.iter().take(BATCH).take_while(|e| {
+                let room = bytes < BATCH_BYTES;
+                bytes += e.len();
+                room
+            });
+            let batch: Vec<Vec<u8>> = rest.drain(..fits.count()).collect();
             let shared = self.clone();
             let checked = self.world.blocking(move || shared.with_place(shared.open_entries(batch))).await;
             let checked = checked.map_err(|e| Error::Internal(e.to_string()))??;

@@ -7,6 +7,7 @@ use super::dirty::{Layer, SealedLayer};
 use super::friends::DriveGrid;
 use super::live::{Live, LiveTable};
 use super::lost::LostShares;
+use super::pins::Pins;
 use super::records;
 use super::setup::{DriveOptions, DriveSetup};
 use super::uploads::Uploads;
@@ -117,6 +118,13 @@ pub struct Shared {
     pub lost_saving: tokio::sync::Mutex<()>,
     /// A read found a share lost.
     pub lost_wake: Notify,
+    /// What stays on this machine; the file that says so, and one who writes it at a time.
+    pub pins: Mutex<Pins>,
+    pub pins_file: SealedFile,
+    pub pins_saving: tokio::sync::Mutex<()>,
+    /// One who looks through them at a time.
+    pub pins_turn: tokio::sync::Mutex<()>,
+    pub pins_wake: Notify,
     /// Held while a pack is fetched whole and sent again.
     pub repairing: tokio::sync::Mutex<()>,
     /// Set when the drive closes.

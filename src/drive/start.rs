@@ -5,6 +5,8 @@ use super::api::Invalidation;
 use super::chunks::PageCache;
 use super::live::Live;
 use super::lost::{LOST, LostShares};
+use super::merger::BATCH_BYTES;
+use super::pins::{PINS, Pins};
 use super::replay::Replay;
 use super::setup::{DriveSetup, OpenError};
 use super::shared::{Core, SealJob, Shared};
@@ -33,6 +35,7 @@ struct Rebuild {
     keys: DriveKeys,
     log: LogId,
     batch: Vec<(Vec<u8>, Opened)>,
+    batch_bytes: usize,
     needed: bool,
     /// Operations of this device that its entries carry.
     published: BTreeSet<u64>,
@@ -48,15 +51,19 @@ impl Rebuild {
         // Verified when it came in, and sealed on this machine's disk since.
         let opened = Checked::claimed(bytes, &self.keys.drive()).and_then(|c| c.open(&self.keys));
         match opened {
-            Ok(opened) => self.batch.push((bytes.to_vec(), opened)),
+            Ok(opened) => {
+                self.batch_bytes += bytes.len();
+                self.batch.push((bytes.to_vec(), opened));
+            }
             Err(_) => self.refused += 1,
         }
-        if self.batch.len() >= REBUILD_BATCH {
+        if self.batch.len() >= REBUILD_BATCH || self.batch_bytes >= BATCH_BYTES {
             self.flush();
         }
     }
     fn flush(&mut self) {
         let (mut writes, mut entries) = (Vec::new(), Vec::new());
+        self.batch_bytes = 0;
         for (bytes, opened) in self.batch.drain(..) {
             let log = opened.header.log();
             if log == self.log {
@@ -98,6 +105,14 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         None => Some(LostShares::default()),
     };
     let lost_unread = lost.is_none();
+    let pins_file = SealedFile::new(&world, &state, PINS, Some(&local));
+    let pins = match pins_file.load().await {
+        Ok(Some(stored)) => Pins::decode(&stored.bytes),
+        Ok(None) => Some(Pins::default()),
+        Err(StoreError::Damaged(_)) => None,
+        Err(e) => return Err(e.into()),
+    };
+    let pins_unread = pins.is_none();
     let own_options = SegmentsOptions::own(OWN_KEPT);
     let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
     let cache_options = SegmentsOptions::cache(options.cache_disk);
@@ -117,6 +132,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         keys: keys.clone(),
         log,
         batch: Vec::new(),
+        batch_bytes: 0,
         needed: opened.empty,
         published: BTreeSet::new(),
         refused: 0,
@@ -205,6 +221,11 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         lost_file,
         lost_saving: Default::default(),
         lost_wake: Default::default(),
+        pins: Mutex::new(pins.unwrap_or_default()),
+        pins_file,
+        pins_saving: Default::default(),
+        pins_turn: Default::default(),
+        pins_wake: Default::default(),
         repairing: Default::default(),
         closing: watch::Sender::new(false),
         world,
@@ -215,6 +236,9 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     }
     if lost_unread {
         shared.note("what friends have lost could not be read; audits will find it again".into());
+    }
+    if pins_unread {
+        shared.note("which files are pinned could not be read: pin them again".into());
     }
     if rebuilt.refused > 0 || replay.malformed > 0 {
         shared.note(format!("{} records could not be read", rebuilt.refused + replay.malformed));

@@ -191,7 +191,7 @@ impl Shared {
     }
 
     /// Whether an object is `dir` or below it.
-    fn is_below(&self, object: ObjectId, dir: ObjectId) -> bool {
+    pub fn is_below(&self, object: ObjectId, dir: ObjectId) -> bool {
         let mut at = object;
         for _ in 0..crate::tree::DEPTH_MAX {
             if at == dir {

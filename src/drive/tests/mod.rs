@@ -6,6 +6,7 @@ mod faults;
 mod journal;
 mod mem_grid;
 mod model;
+mod pins;
 mod review;
 mod rot;
 mod slice;

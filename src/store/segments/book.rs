@@ -73,8 +73,10 @@ pub(super) struct Book {
     files: u64,
     live: u64,
     evictable: u64,
-    /// What may be evicted, in order: who was used meanwhile, or is pinned, goes to the end
-    /// of the queue when its turn comes.
+    /// Bytes that would be evictable, were they not pinned: they are nobody's to count.
+    pinned: u64,
+    /// What may be evicted, in order: who was used meanwhile goes to the end of the queue when
+    /// its turn comes.
     queue: BTreeMap<u64, ChunkId>,
     turns: u64,
     /// Bytes of records written since the last sync began.
@@ -103,6 +105,7 @@ impl Book {
             files: 0,
             live: 0,
             evictable: 0,
+            pinned: 0,
             queue: BTreeMap::new(),
             turns: 0,
             unsynced: 0,
@@ -178,13 +181,32 @@ impl Book {
         self.remove(&id);
         self.live += loc.span();
         if !loc.keep {
-            self.evictable += loc.span();
-            loc.turn = self.enqueue(id);
+            loc.turn = self.count(id, loc.span());
         }
         if let Some(s) = self.segments.get_mut(&loc.segment) {
             s.records.insert(loc.offset, id);
         }
         self.map.insert(id, loc);
+    }
+
+    /// Counts a chunk among those that may go, or that only a pin keeps; its turn.
+    fn count(&mut self, id: ChunkId, span: u64) -> u64 {
+        if self.pins.contains_key(&id) {
+            self.pinned += span;
+            return 0;
+        }
+        self.evictable += span;
+        self.enqueue(id)
+    }
+
+    /// Takes a chunk out of that count.
+    fn uncount(&mut self, id: &ChunkId, loc: Loc) {
+        if self.pins.contains_key(id) {
+            self.pinned -= loc.span();
+        } else {
+            self.evictable -= loc.span();
+            self.queue.remove(&loc.turn);
+        }
     }
 
     fn enqueue(&mut self, id: ChunkId) -> u64 {
@@ -198,8 +220,7 @@ impl Book {
         let loc = self.map.remove(id)?;
         self.live -= loc.span();
         if !loc.keep {
-            self.evictable -= loc.span();
-            self.queue.remove(&loc.turn);
+            self.uncount(id, loc);
         }
         if let Some(s) = self.segments.get_mut(&loc.segment) {
             s.records.remove(&loc.offset);
@@ -225,21 +246,36 @@ impl Book {
     }
 
     pub(super) fn release(&mut self, id: &ChunkId) {
-        let Some(loc) = self.map.get(id).filter(|loc| loc.keep) else { return };
-        self.evictable += loc.span();
-        let turn = self.enqueue(*id);
+        let Some(span) = self.map.get(id).filter(|loc| loc.keep).map(Loc::span) else { return };
+        let turn = self.count(*id, span);
         if let Some(loc) = self.map.get_mut(id) {
             (loc.keep, loc.turn) = (false, turn);
         }
     }
     pub(super) fn pin(&mut self, id: &ChunkId) {
-        *self.pins.entry(*id).or_insert(0) += 1;
+        self.recount(id, |pins, id| *pins.entry(*id).or_insert(0) += 1);
     }
     pub(super) fn unpin(&mut self, id: &ChunkId) {
-        if let Some(n) = self.pins.get_mut(id) {
-            *n -= 1;
-            if *n == 0 {
-                self.pins.remove(id);
+        self.recount(id, |pins, id| {
+            if let Some(n) = pins.get_mut(id) {
+                *n -= 1;
+                if *n == 0 {
+                    pins.remove(id);
+                }
+            }
+        });
+    }
+
+    fn recount(&mut self, id: &ChunkId, change: impl FnOnce(&mut BTreeMap<ChunkId, u32>, &ChunkId)) {
+        let loc = self.map.get(id).copied().filter(|loc| !loc.keep);
+        if let Some(loc) = loc {
+            self.uncount(id, loc);
+        }
+        change(&mut self.pins, id);
+        if let Some(loc) = loc {
+            let turn = self.count(*id, loc.span());
+            if let Some(loc) = self.map.get_mut(id) {
+                loc.turn = turn;
             }
         }
     }
@@ -260,15 +296,15 @@ impl Book {
     pub(super) fn over(&self) -> bool {
         let cache = self.options.purpose == SegmentsUse::Cache;
         self.evictable > self.options.capacity
-            || (cache && self.files > self.options.capacity + self.options.segment_len)
+            || (cache && self.files > self.options.capacity + self.options.segment_len + self.pinned)
     }
 
     /// The chunk whose turn it is to be evicted.
     pub(super) fn victim(&mut self) -> Option<ChunkId> {
-        // Twice round finds one that is not pinned, if there is one.
+        // Twice round finds one that was not used, or that was longest ago.
         for _ in 0..self.queue.len() * 2 {
             let (_, id) = self.queue.pop_first()?;
-            let spared = self.map.get(&id).is_some_and(|loc| loc.touched) || self.pins.contains_key(&id);
+            let spared = self.map.get(&id).is_some_and(|loc| loc.touched);
             let turn = self.enqueue(id);
             let loc = self.map.get_mut(&id)?;
             (loc.touched, loc.turn) = (false, turn);

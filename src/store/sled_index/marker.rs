@@ -1,76 +1,74 @@
 //! The mark of a clean end, without which an index is not trusted.
 //!
-//! sled's own files are read only if a marker says that they were closed in this boot, and
-//! holds the length and BLAKE3 hash of each of them as they are. That is a full read at
-//! opening and closing (a second or so per GB), and the only thing that catches what sled
-//! itself does not: a shortened file, which it opens without a word.
+//! sled's own files are read only if a marker says that they were closed, and holds of each
+//! of them the length, the inode number and the time of its last change (ctime, which no
+//! program can set back) as they are now. They were synced before the marker was left, which
+//! sled itself does not do; so a start after a clean end costs the same whatever the size, in
+//! this boot or another. A file that anybody wrote to, shortened, or put back from a backup is
+//! noticed. What only the medium did is not: sled's checksums and the seals of the values
+//! notice that when they come to it.
 //!
 //! ```text
-//! magic "kithidx1", boot id length u32, boot id, file count u32,
-//! per file: name length u32, name, length u64, hash [32];
+//! magic "kithidx2", file count u32,
+//! per file: name length u32, name, length u64, inode u64, ctime seconds i64, nanoseconds i64;
 //! check [32] = derive("disk checksum", index key, [all that goes before])
 //! ```
 
 use crate::keys::{Purpose, derive_array};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kithidx1";
-const READ: usize = 1 << 20;
-
-/// What tells this boot from any other; empty if the kernel does not say (then no index is
-/// ever trusted).
-pub(super) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_string()).unwrap_or_default()
-}
+const MAGIC: &[u8; 8] = b"kithidx2";
 
 /// The bytes of a marker for the files in `db` as they are now.
-pub(super) fn describe(db: &Path, boot: &str, key: &[u8; 32]) -> io::Result<Vec<u8>> {
+pub(super) fn describe(db: &Path, key: &[u8; 32]) -> io::Result<Vec<u8>> {
     let mut out = MAGIC.to_vec();
-    put(&mut out, boot.as_bytes());
-    let mut files = Vec::new();
-    walk(db, &mut files)?;
-    files.sort();
+    let (files, _) = walk(db)?;
     out.extend_from_slice(&(files.len() as u32).to_le_bytes());
-    let mut buffer = vec![0; READ];
     for path in files {
-        let name = path.strip_prefix(db).unwrap_or(&path);
-        put(&mut out, name.as_os_str().as_encoded_bytes());
-        let mut file = File::open(&path)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut len = 0u64;
-        loop {
-            let n = file.read(&mut buffer)?;
-            if n == 0 {
-                break;
-            }
-            hasher.update(&buffer[..n]);
-            len += n as u64;
+        let name = path.strip_prefix(db).unwrap_or(&path).as_os_str().as_encoded_bytes();
+        out.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        out.extend_from_slice(name);
+        let is = fs::symlink_metadata(&path)?;
+        for number in [is.size(), is.ino()] {
+            out.extend_from_slice(&number.to_le_bytes());
         }
-        out.extend_from_slice(&len.to_le_bytes());
-        out.extend_from_slice(hasher.finalize().as_bytes());
+        for number in [is.ctime(), is.ctime_nsec()] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
     }
     let check = derive_array::<32>(Purpose::DiskChecksum, key, &[&out]);
     out.extend_from_slice(&check[..]);
     Ok(out)
 }
 
-fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-    out.extend_from_slice(bytes);
+/// Files and directories at and below `dir`, sorted.
+fn walk(dir: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut files, mut dirs, mut next) = (Vec::new(), vec![dir.to_path_buf()], 0);
+    while let Some(dir) = dirs.get(next).cloned() {
+        next += 1;
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() { dirs.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    files.sort();
+    Ok((files, dirs))
 }
 
-fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() { walk(&entry.path(), files)? } else { files.push(entry.path()) }
+/// Brings the closed files of a database to the disk, their names too.
+pub(super) fn settle(db: &Path) -> io::Result<()> {
+    let (files, dirs) = walk(db)?;
+    for path in files.iter().chain(&dirs) {
+        File::open(path)?.sync_all()?;
     }
-    Ok(())
+    sync_dir(db)
 }
 
 /// Takes the marker away, for good; whether it vouches for the files in `db`.
-pub(super) fn take(marker: &Path, db: &Path, boot: &str, key: &[u8; 32]) -> io::Result<bool> {
+pub(super) fn take(marker: &Path, db: &Path, key: &[u8; 32]) -> io::Result<bool> {
     let said = match fs::read(marker) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -78,10 +76,7 @@ pub(super) fn take(marker: &Path, db: &Path, boot: &str, key: &[u8; 32]) -> io::
     };
     fs::remove_file(marker)?;
     sync_dir(marker)?;
-    if boot.is_empty() {
-        return Ok(false);
-    }
-    Ok(describe(db, boot, key).is_ok_and(|is| is == said))
+    Ok(describe(db, key).is_ok_and(|is| is == said))
 }
 
 /// Puts a marker there.

@@ -2,8 +2,7 @@
 //!
 //! sled 0.34 loses flushed records in a power cut, opens shortened files without a word, and
 //! panics on a flipped bit. So nothing is kept in it that exists nowhere else; it is trusted
-//! only within the boot in which it was closed, over files that are byte for byte as they
-//! were then; every call is guarded against panics; and after any doubt it is moved aside
+//! only after a clean end, over files that nobody has touched since; every call is guarded against panics; and after any doubt it is moved aside
 //! and begun empty.
 //!
 //! A record is: key, table u8 | H(group)\[16\] | H(item)\[16\] (see `world::Blinder`); value, sealed
@@ -40,22 +39,8 @@ const SELF_KEY: &[u8] = b"kith";
 const SELF_VALUE: &[u8] = b"kith index 2";
 
 /// Opens sled databases as indexes; the only place that names sled.
-pub struct SledIndexes {
-    boot: String,
-}
-
-impl SledIndexes {
-    /// With the boot id that the kernel gives.
-    pub fn new() -> SledIndexes {
-        SledIndexes { boot: marker::boot_id() }
-    }
-}
-
-impl Default for SledIndexes {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+#[derive(Default)]
+pub struct SledIndexes;
 
 fn error(what: impl std::fmt::Display) -> TableError {
     TableError(what.to_string())
@@ -79,7 +64,7 @@ impl Indexes for SledIndexes {
         builder.recursive(true).mode(0o700).create(dir).map_err(io("make"))?;
         let lock = lock(&dir.join("lock")).map_err(io("lock (is it open elsewhere?)"))?;
         let (db, mark) = (dir.join("db"), dir.join("clean"));
-        let trusted = marker::take(&mark, &db, &self.boot, key).map_err(io("marker"))?;
+        let trusted = marker::take(&mark, &db, key).map_err(io("marker"))?;
         let seal = SealKey::derive(key, b"", Kind::IndexValue, b"index 1");
         let old = if trusted { open_db(&db, &seal).ok() } else { None };
         let empty = old.is_none();
@@ -99,7 +84,6 @@ impl Indexes for SledIndexes {
             scheduled: AtomicBool::new(false),
             doubted: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::try_current().ok(),
-            boot: self.boot.clone(),
             key: *key,
             db,
             mark,
@@ -169,7 +153,6 @@ struct Core {
     /// Something was wrong: no clean end will be marked.
     doubted: AtomicBool,
     runtime: Option<tokio::runtime::Handle>,
-    boot: String,
     key: [u8; 32],
     db: PathBuf,
     mark: PathBuf,
@@ -238,10 +221,11 @@ impl Core {
             drop(sled);
             Ok(())
         })?;
-        if self.doubted.load(Ordering::Relaxed) || self.boot.is_empty() {
+        if self.doubted.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let bytes = marker::describe(&self.db, &self.boot, &self.key).map_err(error)?;
+        marker::settle(&self.db).map_err(error)?;
+        let bytes = marker::describe(&self.db, &self.key).map_err(error)?;
         marker::leave(&self.mark, &bytes).map_err(error)
     }
 }
