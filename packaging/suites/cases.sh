@@ -26,6 +26,10 @@ both() {
 
 # --- pjdfstest: POSIX calls and their errors, as root, with two other users.
 
+# Skipped on the mount alone, whatever the filesystem does: the C library knows the most links
+# of a file by the filesystem's type, and of FUSE it knows none.
+PJD_UNKNOWN=link::link_count_max
+
 # Names of tests that ended with a word, in order.
 ended() { grep -E " $2\$" "$1" | awk '{print $1}' | sort; }
 
@@ -51,8 +55,9 @@ allow_remount = false
 entries = [["nobody", "nogroup"], ["daemon", "daemon"]]
 TOML
     chmod 755 "$on_mount" "$on_disk"
-    "$tools/bin/pjdfstest" -c "$base/pjdfstest.toml" -p "$on_mount" >"$logs/pjdfstest-mount.log" 2>&1
-    "$tools/bin/pjdfstest" -c "$base/pjdfstest.toml" -p "$on_disk" >"$logs/pjdfstest-disk.log" 2>&1
+    # From inside: the path of a socket may have 108 bytes only.
+    (cd "$on_mount" && "$tools/bin/pjdfstest" -c "$base/pjdfstest.toml" -p .) >"$logs/pjdfstest-mount.log" 2>&1
+    (cd "$on_disk" && "$tools/bin/pjdfstest" -c "$base/pjdfstest.toml" -p .) >"$logs/pjdfstest-disk.log" 2>&1
     local side word
     for side in mount disk; do
         for word in ok FAILED skipped; do
@@ -63,7 +68,7 @@ TOML
     ok=$(wc -l <"$logs/pjdfstest-mount-ok") fail=$(wc -l <"$logs/pjdfstest-mount-FAILED")
     skip=$(wc -l <"$logs/pjdfstest-mount-skipped")
     # What passes on the disk and does not on the mount, be it failed, skipped or never reached.
-    worse=$(comm -23 "$logs/pjdfstest-disk-ok" "$logs/pjdfstest-mount-ok" | tee "$logs/pjdfstest-worse" | wc -l)
+    worse=$(comm -23 "$logs/pjdfstest-disk-ok" "$logs/pjdfstest-mount-ok" | grep -vx "$PJD_UNKNOWN" | tee "$logs/pjdfstest-worse" | wc -l)
     why="$ok passed, $fail failed, $skip skipped; disk $(wc -l <"$logs/pjdfstest-disk-ok") passed,"
     why="$why $(wc -l <"$logs/pjdfstest-disk-FAILED") failed, $(wc -l <"$logs/pjdfstest-disk-skipped") skipped"
     [ "$worse" -eq 0 ] || why="$why; worse than the disk: $(head -n 5 "$logs/pjdfstest-worse" | paste -sd' ')"
@@ -282,8 +287,10 @@ tar_in() (
     tar --xattrs -C "$1/in" -df "$1/in.tar"
     diff -r --no-dereference --exclude=pipe "$tree" "$1/in"
     [ -p "$1/in/sub/pipe" ] && [ "$1/in/photo.jpg" -ef "$1/in/sub/hard link" ]
-    tar --sort=name --xattrs -C "$tree" -cf "$1/first.tar" .
-    tar --sort=name --xattrs -C "$1/in" -cf "$1/again.tar" .
+    # Without the times of reading and packing, and the packing process's number.
+    again=(tar --sort=name --xattrs --pax-option=exthdr.name=%d/x/%f,delete=atime,delete=ctime)
+    "${again[@]}" -C "$tree" -cf "$1/first.tar" .
+    "${again[@]}" -C "$1/in" -cf "$1/again.tar" .
     cmp "$1/first.tar" "$1/again.tar"
 )
 

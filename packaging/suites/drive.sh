@@ -9,7 +9,8 @@ node() { "$kith" --home "$base/nodes/$1" "${@:2}"; }
 # Starts a node's daemon, and waits until it answers.
 start() {
     # The pipe on its standard input closes when this script is gone, whatever way: then it ends.
-    node "$1" daemon --until-eof <"$base/alive" 9>&- >>"$logs/node-$1.log" 2>&1 &
+    # Not through a function: the number that the shell tells must be the daemon's.
+    "$kith" --home "$base/nodes/$1" daemon --until-eof <"$base/alive" 9>&- >>"$logs/node-$1.log" 2>&1 &
     pid[$1]=$!
     local try
     for try in $(seq 600); do

@@ -2,7 +2,7 @@
 
 use super::fs_lines::program_lines;
 use super::grid_lines::{DRIVE, Mounted};
-use super::limits::{drop_kernel_caches, resident};
+use super::limits::{drop_names, resident};
 use super::{Ground, Row, Target, failed, random_lines};
 use crate::cli::local_grid::{self, LocalGrid};
 use crate::cli::node_process::NodeProcess;
@@ -18,6 +18,7 @@ const LOOKUPS: usize = 2000;
 
 /// How many files, and what they may cost.
 struct Scale {
+    name: &'static str,
     files: u64,
     resident_mb: f64,
     find: Target,
@@ -28,13 +29,27 @@ struct Scale {
 /// 100,000 files.
 pub fn usual(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     let files = ground.amount(100_000, 5_000);
-    many(ground, &Scale { files, resident_mb: 120.0, find: Target::None, lookup: Target::None }, row)
+    many(
+        ground,
+        &Scale { name: "scale", files, resident_mb: 120.0, find: Target::None, lookup: Target::None },
+        row,
+    )
 }
 
 /// A million of them: minutes, so only where it is asked for by name.
 pub fn million(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     let (find, lookup) = (Target::AtMost(60.0), Target::AtMost(1.5));
-    many(ground, &Scale { files: ground.amount(1_000_000, 100_000), resident_mb: 400.0, find, lookup }, row)
+    many(
+        ground,
+        &Scale {
+            name: "million",
+            files: ground.amount(1_000_000, 100_000),
+            resident_mb: 400.0,
+            find,
+            lookup,
+        },
+        row,
+    )
 }
 
 fn place(dir: &Path, i: u64) -> PathBuf {
@@ -56,8 +71,9 @@ fn make(dir: &Path, from: u64, to: u64) -> Outcome<()> {
 }
 
 /// Microseconds of a lookup that the kernel cannot answer; None where it cannot be made to ask.
+/// The disk's pages stay: how it reads when nothing is in memory is another question.
 fn lookup(dir: &Path, files: u64) -> Outcome<Option<f64>> {
-    if !drop_kernel_caches() {
+    if !drop_names() {
         return Ok(None);
     }
     // A file's number from an offset among as many blocks.
@@ -94,7 +110,7 @@ fn fill(m: &Mounted, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     let among_all = lookup(&m.dir, files)?;
     row(Row::new(format!("{files} files made"), files as f64 / took.as_secs_f64(), "/s", Target::None));
     row(resident_row(scale, "making them", m.grid.you.pid())?);
-    let what = format!("lookup among {files} files, kernel caches cold");
+    let what = format!("lookup among {files} files, of names the kernel does not know");
     match among_few.zip(among_all) {
         Some((few_us, all_us)) => {
             row(Row::new(what, all_us, "us", Target::None));
@@ -106,7 +122,7 @@ fn fill(m: &Mounted, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()> {
 }
 
 fn many(ground: &Ground, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()> {
-    let m = Mounted::build(ground, "scale", 1, None)?;
+    let m = Mounted::build(ground, scale.name, 1, None)?;
     std::thread::sleep(Duration::from_secs(2));
     let idle = m.grid.friends.first().and_then(|f| f.process.as_ref()).and_then(|p| resident(p.pid()));
     row(Row::new("an idle holder, resident", idle.unwrap_or(0) as f64 / 1e6, "MB", Target::AtMost(25.0)));
