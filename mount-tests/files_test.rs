@@ -1,7 +1,7 @@
 //! open, create, read, write, truncate, unlink.
 
 use crate::harness::compare;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, open, statx};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -188,5 +188,29 @@ fn direct_io() {
         t.say("read", rustix::io::pread(&fd, &mut buffer[start..start + 4096], 4096));
         t.note(buffer[start..start + 4096].iter().all(|b| *b == 5));
         t.say("buffered", fs::read(&path).map(|d| (d.len(), d[0], d[5000])));
+    });
+}
+
+/// O_TRUNC counts whatever the file is opened for; a program that runs is not cut.
+#[test]
+fn cut_while_opened_for_reading() {
+    compare(|dir, t| {
+        let (path, program) = (dir.join("a"), dir.join("program"));
+        // Asked of the filesystem: the kernel may have an idea of its own.
+        let size = |path| statx(CWD, path, AtFlags::STATX_FORCE_SYNC, StatxFlags::SIZE).map(|s| s.stx_size);
+        t.did("write", fs::write(&path, b"12345"));
+        t.did("cut", open(&path, OFlags::RDONLY | OFlags::TRUNC, RW));
+        t.say("size", size(&path));
+
+        fs::copy("/bin/sleep", &program).unwrap();
+        let before = fs::read(&program).unwrap();
+        let mut running = std::process::Command::new(&program).arg("60").spawn().unwrap();
+        for flags in [OFlags::WRONLY, OFlags::RDWR, OFlags::RDONLY | OFlags::TRUNC] {
+            t.did("open", open(&program, flags, RW));
+        }
+        running.kill().unwrap();
+        running.wait().unwrap();
+        t.note(size(&program).is_ok_and(|n| n == before.len() as u64));
+        t.note(fs::read(&program).is_ok_and(|now| now == before));
     });
 }

@@ -69,15 +69,24 @@ fn flags_and_sizes() {
 }
 
 #[test]
-fn what_ls_and_cp_ask_for_is_absent() {
+fn what_the_kernel_asks_for_is_absent() {
     compare(|dir, t| {
         let path = dir.join("a");
         fs::write(&path, b"x").unwrap();
-        let asked = ["security.capability", "security.selinux"];
-        for name in asked {
-            t.say(name, xattr::get(&path, name));
-        }
+        t.say("security.capability", xattr::get(&path, "security.capability"));
     });
+}
+
+/// The difference from the local disk, on purpose: `ls -l` asks for these of every file of a
+/// filesystem until one says that it has no such thing.
+#[test]
+fn labels_and_access_lists_are_unsupported_and_not_just_absent() {
+    let m = Mounted::new();
+    fs::write(m.path("a"), b"x").unwrap();
+    for name in ["security.selinux", "system.posix_acl_access", "system.posix_acl_default"] {
+        let mut room = [0_u8; 100];
+        assert_eq!(getxattr(m.path("a"), name, &mut room[..]), Err(rustix::io::Errno::OPNOTSUPP), "{name}");
+    }
 }
 
 /// The difference from the local disk, on purpose: ACLs cannot be set.

@@ -239,7 +239,7 @@ pub struct Demo {
 
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// Only these (stages, grid, ten, scale, village); default: all
+    /// Only these (stages, grid, ten, fs, scale, village; million); default: all but million
     pub which: Vec<String>,
     /// A directory on the disk to measure
     #[arg(long, value_name = "DIR")]
@@ -247,6 +247,9 @@ pub struct Bench {
     /// A tenth of the volume, for a quick look
     #[arg(long)]
     pub quick: bool,
+    /// Measure in this directory, for the process that made it and removes it
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub ground: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

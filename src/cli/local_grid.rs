@@ -80,6 +80,20 @@ fn befriend(you: &NodeProcess, friend: &NodeProcess, known: &[FriendStatus]) -> 
     }
 }
 
+/// Mount a drive of a node at `dir`.
+pub fn mount(node: &NodeProcess, drive: &str, dir: &Path) -> Outcome<()> {
+    let mount = Request::Mount {
+        drive: Some(drive.into()),
+        dir: dir.to_path_buf(),
+        read_only: false,
+        allow_other: false,
+        nonempty: false,
+        noatime: false,
+        noexec: false,
+    };
+    node.ask(&mount).map(|_| ())
+}
+
 impl LocalGrid {
     /// Start "you" and `count` friends below `base`, make them friends where they are not yet,
     /// and create the drive where it is not there.
@@ -102,16 +116,7 @@ impl LocalGrid {
 
     /// Mount the drive at `dir`.
     pub fn mount(&self, drive: &str, dir: &Path) -> Outcome<()> {
-        let mount = Request::Mount {
-            drive: Some(drive.into()),
-            dir: dir.to_path_buf(),
-            read_only: false,
-            allow_other: false,
-            nonempty: false,
-            noatime: false,
-            noexec: false,
-        };
-        self.you.ask(&mount).map(|_| ())
+        mount(&self.you, drive, dir)
     }
 
     pub fn report(&self) -> Outcome<Report> {

@@ -120,6 +120,14 @@ impl NodeProcess {
         drop(self.child.stdin.take());
     }
 
+    /// As a power cut does to a process; only benchmarks do this.
+    #[cfg(feature = "mount")]
+    pub fn kill(mut self) {
+        // What has ended already needs no killing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// End it in order.
     pub fn stop(self) {
         drop(self);

@@ -31,9 +31,12 @@ pub(super) const GENERATION: Generation = Generation(0);
 /// 260 requests; mount-tests/xattr_test.rs holds it there). In exchange the filesystem clears
 /// set-id bits itself on write (`kill_suid`), truncate and chown. Answering ENOSYS would stop
 /// the question too, but would switch off every other xattr.
-const WANTED: [InitFlags; 8] = [
+///
+/// FUSE_ATOMIC_O_TRUNC is not asked for: with it the kernel forgets a file's pages before it
+/// looks whether the file is a running program, and says ETXTBSY; the program dies of that.
+/// Without it emptying an existing file while opening it is one more request.
+const WANTED: [InitFlags; 7] = [
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
     InitFlags::FUSE_EXPORT_SUPPORT,
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,

@@ -24,5 +24,5 @@ mod shared;
 mod xattr;
 
 pub use adapter::FuseAdapter;
-pub use mountpoint::{FS_TYPE, clear_stale, is_dead};
+pub use mountpoint::{FS_TYPE, clear_below, clear_stale, is_dead};
 pub use session::{MountError, MountHandle, MountOptions, mount};

@@ -140,6 +140,17 @@ pub fn clear_stale(dir: &Path) -> Result<bool, MountError> {
     Err(MountError::DeadForeign { dir: dir.into(), what: "too many dead mounts".into() })
 }
 
+/// Unmounts what is mounted at `dir` and below it, the newest first, dead or living, and also
+/// what is in use: for whoever made `dir` and all that is mounted there. How many there were.
+pub fn clear_below(dir: &Path) -> io::Result<usize> {
+    let dir = resolve(dir)?;
+    let below: Vec<_> = mounted()?.into_iter().rev().filter(|m| m.dir.starts_with(&dir)).collect();
+    for there in &below {
+        unmount(&there.dir, true)?;
+    }
+    Ok(below.len())
+}
+
 /// Unmounts once; `lazy` also if it is in use.
 pub(super) fn unmount(dir: &Path, lazy: bool) -> io::Result<()> {
     use rustix::mount::UnmountFlags;

@@ -1,7 +1,7 @@
 //! Through the mount of a grid on this machine: write, upload, read back, small files.
 
 use super::limits::{self, drop_kernel_caches};
-use super::{Ground, Row, Target, failed, metadata_lines, random_lines};
+use super::{Ground, Row, Target, failed, guard, metadata_lines, random_lines};
 use crate::cli::local_grid::{self, LocalGrid};
 use crate::daemon::api::{Line, Outcome, Request, Trouble, Until};
 use crate::daemon::config::Config;
@@ -29,7 +29,7 @@ impl Mounted {
             Config { coding, ..Config::load(&home)? }.store(&home)?;
         }
         let grid = LocalGrid::build(&base, friends, DRIVE)?;
-        let dir = ground.dir.join(format!("mnt-{name}"));
+        let dir = ground.dir.join(guard::mount_name(name));
         grid.mount(DRIVE, &dir)?;
         Ok(Mounted { grid, dir })
     }
@@ -79,7 +79,8 @@ fn bare_quinn(receivers: usize, wire_bytes: u64) -> Outcome<f64> {
     })
 }
 
-fn sequential(ground: &Ground, m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<u64> {
+/// One large file, against everything that could limit it: how long it is.
+pub fn sequential(ground: &Ground, m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<u64> {
     let bytes = ground.amount(1 << 30, 64 << 20);
     let disk_file = ground.dir.join("disk");
     let disk = limits::write_file(&disk_file, bytes)?;
@@ -102,7 +103,7 @@ fn do_nothing_write(ground: &Ground, bytes: u64) -> Outcome<f64> {
 
 /// Run something on a mounted do-nothing filesystem.
 pub fn with_do_nothing<T>(ground: &Ground, work: impl FnOnce(&Path) -> Outcome<T>) -> Outcome<T> {
-    let dir = ground.sub("nothing")?;
+    let dir = ground.sub(&guard::mount_name("nothing"))?;
     let mounted = crate::mount::donothing::mount(&dir, false).map_err(|e| failed(&dir, e))?;
     let result = work(&dir);
     drop(mounted);

@@ -88,6 +88,12 @@ pub fn drop_kernel_caches() -> bool {
     std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }
 
+/// Make the kernel forget names and attributes, and not what it keeps of the disk (root only);
+/// false where it may not.
+pub fn drop_names() -> bool {
+    std::fs::write("/proc/sys/vm/drop_caches", "2").is_ok()
+}
+
 /// Bytes of a process that are in memory.
 pub fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

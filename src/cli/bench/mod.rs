@@ -3,10 +3,17 @@
 //! Every figure that has a limit is measured in the same run as its limit and printed as a
 //! ratio: timings of a busy machine wander, ratios much less.
 
+mod compare;
+mod fs_lines;
+mod fs_names;
+mod fs_photos;
 mod grid_lines;
+mod guard;
 mod limits;
 mod metadata_lines;
+mod peers;
 mod random_lines;
+mod restart_lines;
 mod scale_lines;
 mod stage_lines;
 mod village_lines;
@@ -36,7 +43,7 @@ pub struct Row {
     pub target: Target,
     /// Why it was not measured, in place of a value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_run: Option<&'static str>,
+    pub not_run: Option<String>,
 }
 
 impl Row {
@@ -44,8 +51,8 @@ impl Row {
         Row { what: what.into(), value, unit, target, not_run: None }
     }
     /// A figure that cannot be had here.
-    pub fn not_run(what: impl Into<String>, why: &'static str) -> Row {
-        Row { not_run: Some(why), ..Row::new(what, f64::NAN, "", Target::None) }
+    pub fn not_run(what: impl Into<String>, why: impl Into<String>) -> Row {
+        Row { not_run: Some(why.into()), ..Row::new(what, f64::NAN, "", Target::None) }
     }
     /// Whether the target is met; None without one.
     pub fn met(&self) -> Option<bool> {
@@ -56,7 +63,7 @@ impl Row {
         }
     }
     fn line(&self) -> String {
-        if let Some(why) = self.not_run {
+        if let Some(why) = &self.not_run {
             return format!("{:62} NOT RUN: {why}", self.what);
         }
         let target = match self.target {
@@ -93,6 +100,8 @@ pub struct Ground {
     pub dir: PathBuf,
     /// Volume, 1.0 for the whole run.
     pub scale: f64,
+    /// The groups of this run.
+    pub groups: Vec<&'static str>,
 }
 
 impl Ground {
@@ -118,17 +127,27 @@ pub fn failed(what: impl AsRef<Path>, why: impl ToString) -> Trouble {
 
 type Group = fn(&Ground, &mut dyn FnMut(Row)) -> Outcome<()>;
 
-const GROUPS: [(&str, Group); 5] = [
-    ("stages", stage_lines::run),
-    ("grid", grid_lines::five),
-    ("ten", grid_lines::ten),
-    ("scale", scale_lines::run),
-    ("village", village_lines::run),
+/// Whether a group is measured when none is named.
+#[derive(Clone, Copy, PartialEq)]
+enum When {
+    Usually,
+    Named,
+}
+
+const GROUPS: [(&str, Group, When); 7] = [
+    ("stages", stage_lines::run, When::Usually),
+    ("grid", grid_lines::five, When::Usually),
+    ("ten", grid_lines::ten, When::Usually),
+    ("fs", fs_lines::run, When::Usually),
+    ("scale", scale_lines::usual, When::Usually),
+    ("village", village_lines::run, When::Usually),
+    ("million", scale_lines::million, When::Named),
 ];
 
-pub fn bench(cx: &Context, args: &Bench) -> Outcome<()> {
-    let known: Vec<&str> = GROUPS.iter().map(|(n, _)| *n).collect();
-    if let Some(unknown) = args.which.iter().find(|w| !known.contains(&w.as_str())) {
+/// The groups that are asked for, in the order of the table.
+fn chosen(which: &[String]) -> Outcome<Vec<(&'static str, Group)>> {
+    let known: Vec<&str> = GROUPS.iter().map(|(n, ..)| *n).collect();
+    if let Some(unknown) = which.iter().find(|w| !known.contains(&w.as_str())) {
         return Err(Trouble::new(
             format!("no measurement called '{unknown}'"),
             "unknown name",
@@ -136,36 +155,49 @@ pub fn bench(cx: &Context, args: &Bench) -> Outcome<()> {
         )
         .exit(Exit::Usage));
     }
-    let base = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let dir = base.join(format!("kith-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).map_err(|e| failed(&dir, e))?;
-    let ground = Ground { dir: dir.clone(), scale: if args.quick { 0.1 } else { 1.0 } };
-    let mut rows = Vec::new();
-    let mut result = Ok(());
-    for (name, group) in GROUPS {
-        if !args.which.is_empty() && !args.which.iter().any(|w| w == name) {
-            continue;
+    let wanted = |name: &str, when| match which {
+        [] => when == When::Usually,
+        named => named.iter().any(|w| w == name),
+    };
+    Ok(GROUPS.into_iter().filter(|(n, _, when)| wanted(n, *when)).map(|(n, g, _)| (n, g)).collect())
+}
+
+/// The verb: a process of its own measures, and this one clears up behind it.
+pub fn bench(cx: &Context, args: &Bench) -> Outcome<()> {
+    let groups = chosen(&args.which)?;
+    match &args.ground {
+        Some(dir) => {
+            guard::end_with_parent(dir);
+            measure(cx, args, dir, &groups)
         }
-        let mut take = |row: Row| {
-            if !cx.json {
-                println!("{}", row.line());
-            }
-            rows.push(row);
-        };
-        result = group(&ground, &mut take);
-        if result.is_err() {
-            break;
+        None => {
+            let base = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+            guard::supervise(&base.join(format!("kith-bench-{}", std::process::id())))
         }
     }
-    // What was measured is worth keeping even when the directory cannot be removed.
-    let _ = std::fs::remove_dir_all(&dir);
+}
+
+fn measure(cx: &Context, args: &Bench, dir: &Path, groups: &[(&'static str, Group)]) -> Outcome<()> {
+    let ground = Ground {
+        dir: dir.to_path_buf(),
+        scale: if args.quick { 0.1 } else { 1.0 },
+        groups: groups.iter().map(|(n, _)| *n).collect(),
+    };
+    let mut rows = Vec::new();
+    let mut take = |row: Row| {
+        if !cx.json {
+            out!("{}", row.line());
+        }
+        rows.push(row);
+    };
+    let result = groups.iter().try_for_each(|(_, group)| group(&ground, &mut take));
     if cx.json {
         cx.print(&Rows { rows: &rows }, |_| ())?;
     }
     result?;
     let missed = rows.iter().filter(|r| r.met() == Some(false)).count();
     if missed > 0 && !cx.json {
-        println!(
+        out!(
             "{missed} of {} targets missed on this machine now",
             rows.iter().filter(|r| r.met().is_some()).count()
         );

@@ -14,10 +14,10 @@ const FILE_BYTES: u64 = 100_000_000;
 /// What a small change may send besides its chunk, in kB.
 const FEW_KB: f64 = 10.0;
 
-/// Offsets spread over the file, the same in every run.
-fn offsets(len: u64) -> impl Iterator<Item = u64> {
-    let seed = limits::noise(99, READS * 8);
-    (0..READS).map(move |i| {
+/// Offsets of blocks spread over the file, the same in every run.
+pub fn offsets(len: u64, count: usize) -> impl Iterator<Item = u64> {
+    let seed = limits::noise(99, count * 8);
+    (0..count).map(move |i| {
         let mut b = [0; 8];
         b.copy_from_slice(&seed[i * 8..i * 8 + 8]);
         (u64::from_le_bytes(b) % (len / READ_BYTES as u64)) * READ_BYTES as u64
@@ -34,7 +34,7 @@ pub fn run(ground: &Ground, m: &Mounted, row: &mut dyn FnMut(Row)) -> Outcome<()
     // Advice only: where it is refused the kernel reads ahead and the figure is the worse for it.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
     let mut times = Vec::with_capacity(READS);
-    for offset in offsets(len) {
+    for offset in offsets(len, READS) {
         let mut buf = [0; READ_BYTES];
         let start = Instant::now();
         file.read_exact_at(&mut buf, offset).map_err(|e| failed(&path, e))?;

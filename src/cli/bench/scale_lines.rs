@@ -1,52 +1,140 @@
 //! Many files, and a friend with nothing to do.
 
+use super::fs_lines::program_lines;
 use super::grid_lines::{DRIVE, Mounted};
-use super::limits::resident;
-use super::{Ground, Row, Target, failed};
+use super::limits::{drop_names, resident};
+use super::{Ground, Row, Target, failed, random_lines};
+use crate::cli::local_grid::{self, LocalGrid};
 use crate::cli::node_process::NodeProcess;
-use crate::daemon::api::{Outcome, Request, Until};
+use crate::daemon::api::{Outcome, Until};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
-    let m = Mounted::build(ground, "scale", 1, None)?;
+const IN_DIR: u64 = 1000;
+/// Lookups at so many files are the measure of those at many more.
+const FEW: u64 = 10_000;
+const LOOKUPS: usize = 2000;
+
+/// How many files, and what they may cost.
+struct Scale {
+    name: &'static str,
+    files: u64,
+    resident_mb: f64,
+    find: Target,
+    /// Lookups, of those among [`FEW`].
+    lookup: Target,
+}
+
+/// 100,000 files.
+pub fn usual(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
+    let files = ground.amount(100_000, 5_000);
+    many(
+        ground,
+        &Scale { name: "scale", files, resident_mb: 120.0, find: Target::None, lookup: Target::None },
+        row,
+    )
+}
+
+/// A million of them: minutes, so only where it is asked for by name.
+pub fn million(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
+    let (find, lookup) = (Target::AtMost(60.0), Target::AtMost(1.5));
+    many(
+        ground,
+        &Scale {
+            name: "million",
+            files: ground.amount(1_000_000, 100_000),
+            resident_mb: 400.0,
+            find,
+            lookup,
+        },
+        row,
+    )
+}
+
+fn place(dir: &Path, i: u64) -> PathBuf {
+    dir.join(format!("d{:03}", i / IN_DIR)).join(format!("file {i:06}"))
+}
+
+/// Makes files `from..to`.
+fn make(dir: &Path, from: u64, to: u64) -> Outcome<()> {
+    for i in from..to {
+        let path = place(dir, i);
+        if i % IN_DIR == 0
+            && let Some(dir) = path.parent()
+        {
+            std::fs::create_dir(dir).map_err(|e| failed(dir, e))?;
+        }
+        std::fs::write(&path, format!("file number {i}\n")).map_err(|e| failed(&path, e))?;
+    }
+    Ok(())
+}
+
+/// Microseconds of a lookup that the kernel cannot answer; None where it cannot be made to ask.
+/// The disk's pages stay: how it reads when nothing is in memory is another question.
+fn lookup(dir: &Path, files: u64) -> Outcome<Option<f64>> {
+    if !drop_names() {
+        return Ok(None);
+    }
+    // A file's number from an offset among as many blocks.
+    let block = 4096;
+    let chosen: Vec<PathBuf> =
+        random_lines::offsets(files * block, LOOKUPS).map(|o| place(dir, o / block)).collect();
+    let start = Instant::now();
+    for path in &chosen {
+        std::fs::symlink_metadata(path).map_err(|e| failed(path, e))?;
+    }
+    Ok(Some(start.elapsed().as_secs_f64() * 1e6 / LOOKUPS as f64))
+}
+
+fn resident_row(scale: &Scale, when: &str, pid: u32) -> Outcome<Row> {
+    let bytes = resident(pid).ok_or_else(|| failed("resident memory", "the process is not there"))?;
+    let what = format!("{} files: resident after {when}", scale.files);
+    Ok(Row::new(what, bytes as f64 / 1e6, "MB", Target::AtMost(scale.resident_mb)))
+}
+
+/// Make them all, and look at what that cost.
+fn fill(m: &Mounted, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()> {
+    let files = scale.files;
+    let few = FEW.min(files);
+    let mut took = Duration::ZERO;
+    let mut timed = |from, to| -> Outcome<()> {
+        let start = Instant::now();
+        make(&m.dir, from, to)?;
+        took += start.elapsed();
+        m.sync(Until::Published)
+    };
+    timed(0, few)?;
+    let among_few = lookup(&m.dir, few)?;
+    timed(few, files)?;
+    let among_all = lookup(&m.dir, files)?;
+    row(Row::new(format!("{files} files made"), files as f64 / took.as_secs_f64(), "/s", Target::None));
+    row(resident_row(scale, "making them", m.grid.you.pid())?);
+    let what = format!("lookup among {files} files, of names the kernel does not know");
+    match among_few.zip(among_all) {
+        Some((few_us, all_us)) => {
+            row(Row::new(what, all_us, "us", Target::None));
+            row(Row::new(format!("  of that among {few}"), all_us / few_us, "x", scale.lookup));
+        }
+        None => row(Row::not_run(what, "needs root, to drop the kernel's caches")),
+    }
+    Ok(())
+}
+
+fn many(ground: &Ground, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()> {
+    let m = Mounted::build(ground, scale.name, 1, None)?;
     std::thread::sleep(Duration::from_secs(2));
     let idle = m.grid.friends.first().and_then(|f| f.process.as_ref()).and_then(|p| resident(p.pid()));
     row(Row::new("an idle holder, resident", idle.unwrap_or(0) as f64 / 1e6, "MB", Target::AtMost(25.0)));
+    fill(&m, scale, row)?;
 
-    let files = ground.amount(100_000, 5_000);
-    let start = Instant::now();
-    for i in 0..files {
-        let dir = m.dir.join(format!("d{:03}", i / 1000));
-        if i % 1000 == 0 {
-            std::fs::create_dir(&dir).map_err(|e| failed(&dir, e))?;
-        }
-        let path = dir.join(format!("file {i:06}"));
-        std::fs::write(&path, format!("file number {i}\n")).map_err(|e| failed(&path, e))?;
-    }
-    row(Row::new(
-        format!("{files} files made"),
-        files as f64 / start.elapsed().as_secs_f64(),
-        "/s",
-        Target::None,
-    ));
-    m.sync(Until::Published)?;
-    let Mounted { grid, dir } = m;
-    let busy = resident(grid.you.pid()).unwrap_or(0) as f64 / 1e6;
-    row(Row::new(format!("{files} files: resident after making them"), busy, "MB", Target::AtMost(120.0)));
-
-    let (you_dir, friends) = (grid.you.dir.clone(), grid.friends);
-    grid.you.stop();
+    let files = scale.files;
+    let Mounted { grid: LocalGrid { you, friends }, dir } = m;
+    let you_dir = you.dir.clone();
+    you.stop();
     let start = Instant::now();
     let you = NodeProcess::start("you", &you_dir)?;
-    you.ask(&Request::Mount {
-        drive: Some(DRIVE.into()),
-        dir: dir.clone(),
-        read_only: false,
-        allow_other: false,
-        nonempty: false,
-        noatime: false,
-        noexec: false,
-    })?;
+    local_grid::mount(&you, DRIVE, &dir)?;
     let listed = std::fs::read_dir(&dir).map_err(|e| failed(&dir, e))?.count();
     row(Row::new(
         format!("{files} files: start until the mount lists its root"),
@@ -57,19 +145,12 @@ pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     if listed == 0 {
         return Err(failed(&dir, "the mount came up empty"));
     }
-    let start = Instant::now();
-    let mut seen = 0;
-    for entry in std::fs::read_dir(&dir).map_err(|e| failed(&dir, e))?.flatten() {
-        seen += std::fs::read_dir(entry.path()).map_err(|e| failed(entry.path(), e))?.count();
+    let (took, seen) = program_lines(Command::new("find").arg(&dir).args(["-type", "f"]))?;
+    if seen != files {
+        return Err(failed(&dir, format!("find sees {seen} files of {files}")));
     }
-    row(Row::new(format!("{seen} names listed"), start.elapsed().as_secs_f64(), "s", Target::None));
-    let rested = resident(you.pid()).unwrap_or(0) as f64 / 1e6;
-    row(Row::new(
-        format!("{files} files: resident after start and listing"),
-        rested,
-        "MB",
-        Target::AtMost(120.0),
-    ));
+    row(Row::new(format!("find over {files} files"), took, "s", scale.find));
+    row(resident_row(scale, "start and find", you.pid())?);
     you.stop();
     friends.into_iter().filter_map(|f| f.process).for_each(NodeProcess::stop);
     Ok(())
