@@ -19,11 +19,15 @@ pub const PINS: &str = "pins";
 const PINS_BYTES_MAX: usize = 1 << 20;
 /// Places pinned; below each there may be any number of files.
 const PINS_MAX: usize = 4096;
-/// Changes gather for so long before a pass, which afterwards rests this many times its own length.
+/// Changes gather for so long before a pass, after which it rests this many times its own length,
+/// and at most so long.
 const GATHER: Duration = Duration::from_secs(2);
 const REST: u32 = 20;
+const REST_MAX: Duration = Duration::from_secs(60);
 /// What could not be had is tried for again after this.
 const AGAIN: Duration = Duration::from_secs(30);
+/// Fetches that fail in one pass before it fetches no more: each may take a read's deadline.
+const FAILURES_MAX: u32 = 64;
 /// Directory entries looked at at once.
 const PAGE: usize = 256;
 
@@ -78,7 +82,7 @@ impl Pins {
 /// What a walk does with every chunk of every file.
 enum Walk<'a> {
     /// Keep it, fetch it if it is not here; the chunks seen are collected.
-    Keep(&'a mut BTreeSet<ChunkId>),
+    Keep { wanted: &'a mut BTreeSet<ChunkId>, failures: u32 },
     /// Let it go if friends keep it well and nothing pins it.
     Free { bytes: &'a mut u64, under_way: &'a BTreeSet<ChunkId> },
 }
@@ -144,7 +148,7 @@ impl Shared {
                 let _turn = self.pins_turn.lock().await;
                 self.pass().await
             };
-            let rest = GATHER.max(begun.elapsed() * REST);
+            let rest = (begun.elapsed() * REST).clamp(GATHER, REST_MAX);
             let idle = self.pins.lock().objects.is_empty();
             tokio::select! { biased;
                 () = self.pins_wake.notified() => {}
@@ -161,10 +165,11 @@ impl Shared {
     async fn pass(self: &Arc<Self>) -> bool {
         let objects: Vec<ObjectId> = self.pins.lock().objects.iter().copied().collect();
         let (mut wanted, mut reports) = (BTreeSet::new(), Vec::new());
+        let mut walk = Walk::Keep { wanted: &mut wanted, failures: 0 };
         for object in objects {
             let mut report = PinReport::new(object);
             report.path = self.path_of(object);
-            self.walk_below(object, &mut report, &mut Walk::Keep(&mut wanted)).await;
+            self.walk_below(object, &mut report, &mut walk).await;
             reports.push(report);
         }
         let all_there = reports.iter().all(|r| r.missing == 0);
@@ -181,9 +186,13 @@ impl Shared {
             });
             gone
         };
-        for id in gone {
-            self.own.unpin(&id);
-            self.cache.unpin(&id);
+        for segments in [&self.own, &self.cache] {
+            gone.iter().for_each(|id| segments.unpin(id));
+            if !gone.is_empty()
+                && let Err(e) = segments.evict().await
+            {
+                self.note(format!("what is pinned no more: {e}"));
+            }
         }
         all_there
     }
@@ -240,7 +249,9 @@ impl Shared {
                     Err(e) => done = Err(e),
                 }
             }
-            done = done.and(self.visit(&chunk, walk).await);
+            // Behind a failure the rest of a file is only kept, and comes with the next pass.
+            let so_far = outcome.is_ok() && done.is_ok();
+            done = done.and(self.visit(&chunk, walk, so_far).await);
             outcome = outcome.and(done);
         }
         outcome
@@ -253,10 +264,10 @@ impl Shared {
         Ok(nodes.children(&chunk.id).map(<[Ref]>::to_vec).unwrap_or_default())
     }
 
-    async fn visit(&self, chunk: &ChunkRef, walk: &mut Walk<'_>) -> Result<()> {
+    async fn visit(&self, chunk: &ChunkRef, walk: &mut Walk<'_>, fetch: bool) -> Result<()> {
         let id = chunk.id;
         match walk {
-            Walk::Keep(wanted) => {
+            Walk::Keep { wanted, failures } => {
                 if wanted.insert(id) && self.pins.lock().held.insert(id) {
                     self.own.pin(&id);
                     self.cache.pin(&id);
@@ -264,8 +275,13 @@ impl Shared {
                 if self.is_here(&id) {
                     return Ok(());
                 }
-                self.bring(chunk).await?;
-                if self.is_here(&id) { Ok(()) } else { Err(Error::NoSpace) }
+                if !fetch || *failures >= FAILURES_MAX {
+                    return Err(Error::Unreadable("not fetched yet, since other parts could not be".into()));
+                }
+                let brought = self.bring(chunk).await;
+                let kept = brought.and(if self.is_here(&id) { Ok(()) } else { Err(Error::NoSpace) });
+                *failures += u32::from(kept.is_err());
+                kept
             }
             Walk::Free { bytes, under_way } => {
                 if self.pins.lock().holds(&id) || under_way.contains(&id) || !self.kept_by_friends(&id) {

@@ -236,6 +236,10 @@ impl Segments {
     pub fn unpin(&self, id: &ChunkId) {
         self.inner.book.lock().unpin(id);
     }
+    /// Evict what is more than may stay, as every append does: after pins were taken away.
+    pub async fn evict(&self) -> Result<(), StoreError> {
+        self.blocking(|inner| inner.evict()).await
+    }
     /// Bytes of files, bytes of live records.
     pub fn used(&self) -> (u64, u64) {
         self.inner.book.lock().used()
