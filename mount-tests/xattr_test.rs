@@ -80,23 +80,6 @@ fn what_ls_and_cp_ask_for_is_absent() {
     });
 }
 
-/// The difference from the local disk, on purpose: ACLs cannot be set.
-#[test]
-fn access_lists_are_refused_and_not_pretended() {
-    let m = Mounted::new();
-    fs::write(m.path("a"), b"x").unwrap();
-    // user::rw-, group::r--, other::r--: the mode bits as an ACL, as `cp -a` writes it.
-    let acl = [
-        2_u8, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255, 255, 255, 255, 32, 0, 4, 0, 255, 255,
-        255, 255,
-    ];
-    let refused = setxattr(m.path("a"), "system.posix_acl_access", &acl, XattrFlags::empty());
-    assert_eq!(refused, Err(rustix::io::Errno::OPNOTSUPP));
-    let mut room = [0_u8; 100];
-    let absent = getxattr(m.path("a"), "system.posix_acl_access", &mut room[..]);
-    assert!(matches!(absent, Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP)), "{absent:?}");
-}
-
 /// FUSE_HANDLE_KILLPRIV_V2: the kernel asks for `security.capability` before the first write,
 /// not before each.
 #[test]

@@ -31,7 +31,10 @@ pub(super) const GENERATION: Generation = Generation(0);
 /// 260 requests; mount-tests/xattr_test.rs holds it there). In exchange the filesystem clears
 /// set-id bits itself on write (`kill_suid`), truncate and chown. Answering ENOSYS would stop
 /// the question too, but would switch off every other xattr.
-const WANTED: [InitFlags; 8] = [
+///
+/// With FUSE_POSIX_ACL the kernel enforces the lists and the filesystem keeps them in step with
+/// the modes. FUSE_DONT_MASK belongs to it: a default list takes the place of the umask.
+const WANTED: [InitFlags; 10] = [
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
     InitFlags::FUSE_ATOMIC_O_TRUNC,
     InitFlags::FUSE_EXPORT_SUPPORT,
@@ -40,6 +43,8 @@ const WANTED: [InitFlags; 8] = [
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_ASYNC_DIO,
+    InitFlags::FUSE_POSIX_ACL,
+    InitFlags::FUSE_DONT_MASK,
 ];
 
 /// Settles with the kernel what both sides can; true if directories need no OPENDIR.
