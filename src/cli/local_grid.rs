@@ -110,6 +110,8 @@ impl LocalGrid {
             nonempty: false,
             noatime: false,
             noexec: false,
+            uid: None,
+            gid: None,
         };
         self.you.ask(&mount).map(|_| ())
     }

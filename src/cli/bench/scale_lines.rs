@@ -46,6 +46,8 @@ pub fn run(ground: &Ground, row: &mut dyn FnMut(Row)) -> Outcome<()> {
         nonempty: false,
         noatime: false,
         noexec: false,
+        uid: None,
+        gid: None,
     })?;
     let listed = std::fs::read_dir(&dir).map_err(|e| failed(&dir, e))?.count();
     row(Row::new(
