@@ -206,7 +206,7 @@ fn the_umask_counts_where_there_is_no_default_list() {
             for d in [".", "listed"] {
                 for kind in ["f", "d", "p"] {
                     let path = dir.join(d).join(format!("{kind}{umask}"));
-                    t.say(&format!("{d}/{kind}{umask}"), fs::metadata(&path).map(|m| m.mode()));
+                    t.say(format!("{d}/{kind}{umask}"), fs::metadata(&path).map(|m| m.mode()));
                     t.say("access", get(&path, ACCESS));
                 }
             }
