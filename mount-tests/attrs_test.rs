@@ -1,5 +1,6 @@
 //! chmod, chown, utimensat, and the times that change by themselves.
 
+use crate::harness::promise;
 use crate::harness::{Mounted, compare};
 use filetime::FileTime;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -38,6 +39,7 @@ fn modes_and_owners() {
 
 #[test]
 fn set_id_bits_go_with_a_new_owner() {
+    promise("Set-id bits go with a change of owner.");
     compare(|dir, t| {
         for (name, mode) in [("a", 0o6755), ("b", 0o6644), ("c", 0o4711)] {
             let path = dir.join(name);
@@ -86,6 +88,7 @@ fn a_directory_hands_its_group_down() {
 
 #[test]
 fn times_are_kept_to_the_nanosecond() {
+    promise("Times are kept to the nanosecond.");
     compare(|dir, t| {
         let path = dir.join("a");
         fs::write(&path, b"x").unwrap();
@@ -112,6 +115,7 @@ fn set(path: &Path, atime: i64, mtime: i64) -> rustix::io::Result<()> {
 
 #[test]
 fn now_and_omit() {
+    promise("UTIME_NOW and UTIME_OMIT each do for one time what they do on a local disk.");
     compare(|dir, t| {
         let path = dir.join("a");
         fs::write(&path, b"x").unwrap();
@@ -145,6 +149,7 @@ fn changed(dir: &Path, of: &str, act: impl FnOnce()) -> String {
 
 #[test]
 fn times_that_change_by_themselves() {
+    promise("Modification and change times move when they move on a local disk, and only then.");
     compare(|dir, t| {
         let at = |name: &str| dir.join(name);
         fs::write(at("f"), b"x").unwrap();

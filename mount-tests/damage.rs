@@ -2,9 +2,12 @@
 //! never taken for what was written.
 
 mod lab;
+#[path = "../src/promises.rs"]
+mod promises;
 
 use lab::friends::{forget, shares};
 use lab::{Lab, bytes, can_mount, file_state, same_tree, says, snapshot, wait_until};
+use promises::promise;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -42,6 +45,7 @@ fn read_on(path: &Path) -> (Vec<u8>, std::io::Result<()>) {
 
 #[test]
 fn a_read_past_damage_is_an_error_after_the_right_bytes_and_never_an_end() {
+    promise("What cannot be read is an error after the right bytes, never zeros and never an end of file.");
     if !can_mount() {
         return;
     }

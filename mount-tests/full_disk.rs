@@ -2,8 +2,11 @@
 //! room brings everything back to work.
 
 mod lab;
+#[path = "../src/promises.rs"]
+mod promises;
 
 use lab::{Lab, bytes, can_mount, wait_until};
+use promises::promise;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -29,6 +32,7 @@ fn write_synced(path: &Path, data: &[u8]) -> std::io::Result<()> {
 
 #[test]
 fn a_full_disk_here_is_told_to_the_writer_and_loses_nothing() {
+    promise("A full disk is told to the writer, and nothing that was synced is lost.");
     if !can_make_disks() {
         return;
     }

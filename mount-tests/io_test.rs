@@ -1,5 +1,6 @@
 //! Random reads, writes, truncations and holes against bytes in memory, and sparse files.
 
+use crate::harness::promise;
 use crate::harness::{Mounted, compare};
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use std::fs::{self, OpenOptions};
@@ -83,6 +84,7 @@ fn random_io_matches_bytes_in_memory() {
 
 #[test]
 fn sparse_files() {
+    promise("SEEK_DATA and SEEK_HOLE find what they find on a local disk.");
     compare(|dir, t| {
         let path = dir.join("a");
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
@@ -104,6 +106,7 @@ fn sparse_files() {
 
 #[test]
 fn allocation_and_holes() {
+    promise("Ranges can be punched and zeroed, with and without a change of length.");
     compare(|dir, t| {
         let path = dir.join("a");
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
@@ -129,6 +132,7 @@ fn allocation_and_holes() {
 
 #[test]
 fn copies_inside_the_filesystem() {
+    promise("A copy by copy_file_range gives the bytes that reading and writing give.");
     compare(|dir, t| {
         let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
         fs::write(dir.join("a"), &bytes).unwrap();

@@ -6,8 +6,11 @@
 //! `KITH_KILLS=100` for the long run; `KITH_SEED` replays one.
 
 mod lab;
+#[path = "../src/promises.rs"]
+mod promises;
 
 use lab::{Lab, bytes, can_mount, count};
+use promises::promise;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -109,6 +112,7 @@ fn well_formed(dir: &Path) {
 
 #[test]
 fn nothing_synced_is_lost_when_the_daemon_is_killed() {
+    promise("What fsync was asked for is there after the daemon was killed.");
     if !can_mount() {
         return;
     }

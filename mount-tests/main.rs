@@ -4,14 +4,21 @@
 
 mod harness;
 mod lab;
+#[path = "../src/promises.rs"]
+mod promises;
 
+mod acl_test;
 mod attrs_test;
 mod dirs_test;
 mod faults_test;
 mod figures_test;
 mod files_test;
 mod io_test;
+mod limits_test;
 mod links_test;
+mod locks_test;
+mod mapped_test;
+mod owners_test;
 mod remote_test;
 mod rename_test;
 mod session_test;

@@ -1,6 +1,7 @@
 //! rename and renameat2.
 
 use crate::harness::compare;
+use crate::harness::promise;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::io::Read;
@@ -38,6 +39,7 @@ fn files_and_directories_over_each_other() {
 
 #[test]
 fn noreplace_and_exchange() {
+    promise("A rename replaces what is there, or refuses to, or exchanges the two, as it is asked.");
     compare(|dir, t| {
         let at = |name: &str| dir.join(name);
         let rename = |a: &str, b: &str, flags| renameat_with(CWD, at(a), CWD, at(b), flags);

@@ -1,10 +1,13 @@
 //! Mounting, watching, unmounting, and what a crash leaves.
 
+use crate::harness::child::{self, User};
 use crate::harness::memfs::MemFs;
-use crate::harness::{Mounted, PATIENCE, eventually, runtime};
+use crate::harness::{Mounted, PATIENCE, eventually, promise, runtime};
+use kithfs::drive::{Caller, Files, ROOT_INO, SetAttr};
 use kithfs::mount::{FS_TYPE, MountError, MountOptions, clear_stale, is_dead, mount};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -128,6 +131,47 @@ fn read_only_is_read_only() {
     let m = Mounted::with(&MountOptions { read_only: true, ..MountOptions::default() });
     let error = fs::write(m.path("a"), b"x").unwrap_err();
     assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::ROFS.raw_os_error()));
+}
+
+#[test]
+fn everything_is_shown_as_one_users_and_made_as_the_drives() {
+    promise(
+        "A mount with `uid=` and `gid=` shows everything as that user's and group's, and stores what is made as the drive's owner's.",
+    );
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("NOT RUN (needs root): the drive belongs to somebody else");
+        return;
+    }
+    let m = Mounted::with(&MountOptions { uid: Some(1234), gid: Some(77), ..MountOptions::default() });
+    let (uid, gid) = (Some(5), Some(6));
+    let root = Caller { uid: 0, gid: 0, pid: 0, umask: 0 };
+    m.files.setattr(ROOT_INO, SetAttr { uid, gid, ..SetAttr::default() }, root).unwrap();
+    fs::write(m.path("f"), b"x").unwrap();
+    fs::create_dir(m.path("d")).unwrap();
+    std::os::unix::fs::symlink("f", m.path("l")).unwrap();
+    for name in ["f", "d", "l"] {
+        let shown = fs::symlink_metadata(m.path(name)).unwrap();
+        assert_eq!((shown.uid(), shown.gid()), (1234, 77), "{name}");
+        let stored = m.files.getattr(shown.ino()).unwrap();
+        assert_eq!((stored.uid, stored.gid), (5, 6), "{name}");
+    }
+    let given = |uid| chown(m.path("f"), Some(uid), None).map_err(|e| e.raw_os_error());
+    assert_eq!(given(1234), Ok(()));
+    assert_eq!(given(1235), Err(Some(rustix::io::Errno::PERM.raw_os_error())));
+    assert_eq!(m.files.getattr(fs::metadata(m.path("f")).unwrap().ino()).unwrap().uid, 5);
+}
+
+#[test]
+fn others_are_let_in_only_where_that_was_asked_for() {
+    if !child::may_change_users() {
+        return;
+    }
+    for (allow_other, expected) in [(true, "1 bytes"), (false, "Some(Os { code: 13")] {
+        let m = Mounted::with(&MountOptions { allow_other, ..MountOptions::default() });
+        fs::write(m.path("f"), b"x").unwrap();
+        let came = child::run(m.dir(), Some(User(1234, 1234)), &["read", "f"]);
+        assert!(came.starts_with(expected), "{allow_other}: {came}");
+    }
 }
 
 #[test]

@@ -2,8 +2,11 @@
 //! where the other's kernel has read it before and may believe what it knows for an hour.
 
 mod lab;
+#[path = "../src/promises.rs"]
+mod promises;
 
 use lab::{Lab, bytes, can_mount, wait_until};
+use promises::promise;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -69,6 +72,7 @@ fn changes_are_seen(here: &Path, there: &Path, tag: &str) {
 
 #[test]
 fn what_is_changed_on_one_machine_is_seen_on_the_other() {
+    promise("What is changed on one machine is seen on the others without mounting anew.");
     if !can_mount() {
         return;
     }

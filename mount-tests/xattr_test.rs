@@ -77,33 +77,15 @@ fn what_the_kernel_asks_for_is_absent() {
     });
 }
 
-/// The difference from the local disk, on purpose: `ls -l` asks for these of every file of a
+/// The difference from the local disk, on purpose: `ls -l` asks for labels of every file of a
 /// filesystem until one says that it has no such thing.
 #[test]
-fn labels_and_access_lists_are_unsupported_and_not_just_absent() {
+fn labels_are_unsupported_and_not_just_absent() {
     let m = Mounted::new();
     fs::write(m.path("a"), b"x").unwrap();
-    for name in ["security.selinux", "system.posix_acl_access", "system.posix_acl_default"] {
-        let mut room = [0_u8; 100];
-        assert_eq!(getxattr(m.path("a"), name, &mut room[..]), Err(rustix::io::Errno::OPNOTSUPP), "{name}");
-    }
-}
-
-/// The difference from the local disk, on purpose: ACLs cannot be set.
-#[test]
-fn access_lists_are_refused_and_not_pretended() {
-    let m = Mounted::new();
-    fs::write(m.path("a"), b"x").unwrap();
-    // user::rw-, group::r--, other::r--: the mode bits as an ACL, as `cp -a` writes it.
-    let acl = [
-        2_u8, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255, 255, 255, 255, 32, 0, 4, 0, 255, 255,
-        255, 255,
-    ];
-    let refused = setxattr(m.path("a"), "system.posix_acl_access", &acl, XattrFlags::empty());
-    assert_eq!(refused, Err(rustix::io::Errno::OPNOTSUPP));
     let mut room = [0_u8; 100];
-    let absent = getxattr(m.path("a"), "system.posix_acl_access", &mut room[..]);
-    assert!(matches!(absent, Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP)), "{absent:?}");
+    let asked = getxattr(m.path("a"), "security.selinux", &mut room[..]);
+    assert_eq!(asked, Err(rustix::io::Errno::OPNOTSUPP));
 }
 
 /// FUSE_HANDLE_KILLPRIV_V2: the kernel asks for `security.capability` before the first write,

@@ -29,6 +29,8 @@ pub mod holder;
 #[cfg(feature = "mount")]
 pub mod mount;
 pub mod net;
+#[cfg(test)]
+mod promises;
 pub mod sim;
 pub mod store;
 pub mod world;

@@ -5,7 +5,7 @@ use kithfs::drive::{
     Attr, Caller, DirEntry, Error, FileKind, Files, Handle, Ino, Invalidation, NodeKind, OpenMode, ROOT_INO,
     Result, SetAttr, StatFs,
 };
-use kithfs::tree::{Cursor, TimeNs};
+use kithfs::tree::{ACL_ACCESS, ACL_DEFAULT, Acl, Cursor, TimeNs, inherit};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -223,8 +223,15 @@ impl State {
         let inherits = above.mode & SGID != 0;
         let gid = if inherits { above.gid } else { who.gid };
         let mode = if inherits && kind == FileKind::Dir { mode | SGID } else { mode };
+        let default = self.dir(parent)?.xattrs.get(ACL_DEFAULT).cloned();
+        let start = match kind {
+            FileKind::Symlink => inherit(None, false, mode, 0),
+            _ => inherit(default.as_deref(), kind == FileKind::Dir, mode, who.umask),
+        };
         let ino = self.fresh();
-        let mut node = Node::new(ino, kind, mode, (who.uid, gid), parent);
+        let mut node = Node::new(ino, kind, start.mode, (who.uid, gid), parent);
+        let lists = [(ACL_ACCESS, start.access), (ACL_DEFAULT, start.default)];
+        node.xattrs = lists.into_iter().filter_map(|(name, list)| Some((name.to_vec(), list?))).collect();
         node.fault = match name {
             n if n == PANIC_ON_READ.as_bytes() => PANIC_ON_READ,
             n if n == SLOW_READ.as_bytes() => SLOW_READ,
@@ -329,7 +336,7 @@ impl MemFs {
     /// A file comes into the root.
     pub fn remote_create(&self, name: &str, data: &[u8]) {
         let mut state = self.state();
-        let who = Caller { uid: 0, gid: 0, pid: 0 };
+        let who = Caller { uid: 0, gid: 0, pid: 0, umask: 0 };
         let ino = state.make(ROOT_INO, name.as_bytes(), FileKind::File, 0o644, who).expect("a free name");
         state.node(ino).expect("the inode is there").put(0, data);
         self.told(name);
@@ -644,7 +651,13 @@ impl Files for MemFs {
     }
 
     fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
-        self.state().node(ino)?.xattrs.get(name).cloned().ok_or(Error::NoAttr)
+        let mut state = self.state();
+        let node = state.node(ino)?;
+        let value = node.xattrs.get(name).cloned().ok_or(Error::NoAttr)?;
+        match Acl::parse(&value) {
+            Some(list) if name == ACL_ACCESS => Ok(list.with_mode(node.attr.mode).encode()),
+            _ => Ok(value),
+        }
     }
 
     fn setxattr(
@@ -663,8 +676,16 @@ impl Files for MemFs {
             false if replace => return Err(Error::NoAttr),
             _ => {}
         }
-        node.xattrs.insert(name.to_vec(), value.to_vec());
         node.attr.ctime = now();
+        if name == ACL_ACCESS {
+            let list = Acl::parse(value).ok_or(Error::Invalid("list"))?;
+            node.attr.mode = list.over(node.attr.mode);
+            if list.is_mode() {
+                node.xattrs.remove(name);
+                return Ok(());
+            }
+        }
+        node.xattrs.insert(name.to_vec(), value.to_vec());
         Ok(())
     }
 

@@ -1,8 +1,11 @@
 //! Running one case on a mount and on the local disk, and comparing what came of it.
 
+pub mod child;
 pub mod memfs;
 pub mod real;
+pub mod sys;
 
+pub use crate::promises::promise;
 use kithfs::mount::{MountHandle, MountOptions, mount};
 use memfs::MemFs;
 use real::RealMount;
@@ -154,7 +157,9 @@ pub fn compare(case: impl Fn(&Path, &mut Trace)) {
     let local = tempfile::tempdir().expect("a directory");
     let expected = run(local.path());
     assert!(!expected.is_empty(), "the case says nothing");
-    let in_memory = Mounted::new();
+    // As root cases also do things as others, who are kept out otherwise.
+    let allow_other = rustix::process::geteuid().is_root();
+    let in_memory = Mounted::with(&MountOptions { allow_other, ..MountOptions::default() });
     same("files in memory", &expected, &run(in_memory.dir()));
     let real = RealMount::shared();
     same("a drive", &expected, &run(&real.case_dir()));

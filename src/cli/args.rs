@@ -185,6 +185,12 @@ pub struct Mount {
     /// Run no programs from it
     #[arg(long)]
     pub noexec: bool,
+    /// Show everything as this user's (new files belong to whom the drive belongs to)
+    #[arg(long, value_name = "NUMBER")]
+    pub uid: Option<u32>,
+    /// Show everything as this group's
+    #[arg(long, value_name = "NUMBER")]
+    pub gid: Option<u32>,
 }
 
 #[derive(Args, Debug)]

@@ -90,6 +90,8 @@ pub fn mount(node: &NodeProcess, drive: &str, dir: &Path) -> Outcome<()> {
         nonempty: false,
         noatime: false,
         noexec: false,
+        uid: None,
+        gid: None,
     };
     node.ask(&mount).map(|_| ())
 }

@@ -39,6 +39,8 @@ pub fn mount(cx: &Context, args: &Mount) -> Outcome<()> {
         nonempty: args.nonempty,
         noatime: args.noatime,
         noexec: args.noexec,
+        uid: args.uid,
+        gid: args.gid,
     };
     match cx.ask(&request)? {
         answer @ Line::Mounted { .. } => cx.print(&answer, |a| {

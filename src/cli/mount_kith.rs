@@ -34,7 +34,10 @@ pub struct Request {
     pub no_exec: bool,
     /// `nonempty`: hide what is in the directory.
     pub over_non_empty: bool,
-    /// `user=` or `uid=`: the user whose daemon is to mount, by name or number.
+    /// `uid=`, `gid=`: numbers of whom everything is to be shown as.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// `user=`: the user whose daemon is to mount, by name or number.
     pub user: Option<String>,
     /// `config=`: kith's directory, if not the usual one.
     pub config: Option<PathBuf>,
@@ -118,7 +121,9 @@ fn drive_name(source: OsString) -> Result<String, Misuse> {
 
 fn apply(request: &mut Request, option: &str, sloppy: bool) -> Result<(), Misuse> {
     match option.split_once('=') {
-        Some(("user" | "uid", who)) => request.user = Some(who.into()),
+        Some(("user", who)) => request.user = Some(who.into()),
+        Some(("uid", number)) => request.uid = Some(id(option, number)?),
+        Some(("gid", number)) => request.gid = Some(id(option, number)?),
         Some(("config", dir)) => request.config = Some(dir.into()),
         None if option == "ro" || option == "rw" => request.read_only = option == "ro",
         None if option == "allow_other" => request.allow_other = true,
@@ -131,6 +136,10 @@ fn apply(request: &mut Request, option: &str, sloppy: bool) -> Result<(), Misuse
         _ => return Err(Misuse::Option(option.into())),
     }
     Ok(())
+}
+
+fn id(option: &str, number: &str) -> Result<u32, Misuse> {
+    number.parse().map_err(|_| Misuse::Option(option.into()))
 }
 
 /// The `kith mount` that does it. As another user if `user=` says so. mount(8) calls its
@@ -152,6 +161,11 @@ pub fn command(request: &Request, kith: &Path) -> Result<Command, String> {
     ] {
         if on {
             command.arg(flag);
+        }
+    }
+    for (flag, id) in [("--uid", request.uid), ("--gid", request.gid)] {
+        if let Some(id) = id {
+            command.args([flag, &id.to_string()]);
         }
     }
     command.arg("--").arg(&request.dir);
@@ -212,8 +226,9 @@ mod tests {
 
     #[test]
     fn every_option_of_ours() {
-        let asked =
-            words("-sfv -oro,allow_other,nonempty,noexec,uid=1000 family /srv/kith -o config=/etc/kith");
+        let asked = words(
+            "-sfv -oro,allow_other,nonempty,noexec,user=1000,uid=1001,gid=100 family /srv/kith -o config=/etc/kith",
+        );
         let expected = Request {
             drive: "family".into(),
             dir: "/srv/kith".into(),
@@ -225,6 +240,8 @@ mod tests {
             no_exec: true,
             over_non_empty: true,
             user: Some("1000".into()),
+            uid: Some(1001),
+            gid: Some(100),
             config: Some("/etc/kith".into()),
         };
         assert_eq!(asked, Ok(expected));
@@ -233,6 +250,7 @@ mod tests {
     #[test]
     fn unknown_options_are_named_unless_sloppy() {
         assert_eq!(words("a /b -o ro,zap"), Err(Misuse::Option("zap".into())));
+        assert_eq!(words("a /b -o uid=games"), Err(Misuse::Option("uid=games".into())));
         assert_eq!(words("a /b -o rw=1"), Err(Misuse::Option("rw=1".into())));
         assert!(words("a /b -s -o ro,zap").is_ok());
         assert_eq!(words("a /b -o strictatime"), Err(Misuse::Option("strictatime".into())));
@@ -253,9 +271,9 @@ mod tests {
         let own = said("family /srv/k").expect("myself");
         assert!(own.ends_with(" /usr/bin/kith mount --drive family -- /srv/k"), "{own}");
         assert!(own.contains("HOME=/") && !own.contains("runuser"), "{own}");
-        let other = said("family /srv/k -o ro,noexec,noatime,user=games").expect("games is there");
-        let end =
-            "runuser -u games -- /usr/bin/kith mount --drive family --read-only --noatime --noexec -- /srv/k";
+        let other =
+            said("family /srv/k -o ro,noexec,noatime,user=games,uid=5,gid=60").expect("games is there");
+        let end = "runuser -u games -- /usr/bin/kith mount --drive family --read-only --noatime --noexec --uid 5 --gid 60 -- /srv/k";
         assert!(other.ends_with(end), "{other}");
         assert!(other.contains("HOME=/usr/games"), "{other}");
         assert!(said("family /srv/k -o user=nobody-of-that-name").is_err());

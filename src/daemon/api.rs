@@ -103,6 +103,11 @@ pub enum Request {
         noatime: bool,
         #[serde(default)]
         noexec: bool,
+        /// Show everything as this user's, this group's.
+        #[serde(default)]
+        uid: Option<u32>,
+        #[serde(default)]
+        gid: Option<u32>,
     },
     Unmount {
         dir: Option<PathBuf>,

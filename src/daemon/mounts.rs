@@ -42,7 +42,7 @@ pub struct Mounts {
 
 /// How a request wants it mounted.
 pub fn options(request: &Request) -> MountOptions {
-    let Request::Mount { read_only, allow_other, nonempty, noatime, noexec, .. } = *request else {
+    let Request::Mount { read_only, allow_other, nonempty, noatime, noexec, uid, gid, .. } = *request else {
         return MountOptions::default();
     };
     MountOptions {
@@ -51,6 +51,8 @@ pub fn options(request: &Request) -> MountOptions {
         over_non_empty: nonempty,
         no_atime: noatime,
         no_exec: noexec,
+        uid,
+        gid,
         ..MountOptions::default()
     }
 }

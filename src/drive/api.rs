@@ -68,6 +68,8 @@ pub struct Caller {
     pub uid: u32,
     pub gid: u32,
     pub pid: u32,
+    /// Permissions that what is made is not to have, where the directory has no default ACL.
+    pub umask: u16,
 }
 
 /// One entry of a directory.

@@ -1,18 +1,16 @@
 //! Metadata: answered from local state, at once.
 
-use super::api::{Attr, Caller, DirEntry, Error, Ino, NodeKind, ROOT_INO, Result, SetAttr, StatFs};
-use super::attrs::{SETGID, attr_change, without_suid};
+use super::api::{Attr, Caller, DirEntry, Error, Ino, ROOT_INO, Result, SetAttr, StatFs};
+use super::attrs::{attr_change, without_suid};
 use super::live::Live;
 use super::shared::{Shared, index_error};
-use crate::tree::{AttrChange, Attrs, Change, Cursor, Inode, Kind, NAME_MAX, ObjectId, Seen, View, is_name};
+use crate::tree::{AttrChange, Change, Cursor, Inode, Kind, NAME_MAX, ObjectId, Seen, View, is_name};
 use std::sync::Arc;
 
 /// Most names of one file.
 const LINKS_MAX: u32 = 65_000;
-/// Longest target of a symbolic link.
-const TARGET_MAX: usize = 4095;
 /// Whether a name may be given.
-fn check_name(name: &[u8]) -> Result<()> {
+pub fn check_name(name: &[u8]) -> Result<()> {
     if name.len() > NAME_MAX {
         return Err(Error::NameTooLong);
     }
@@ -20,7 +18,7 @@ fn check_name(name: &[u8]) -> Result<()> {
 }
 
 /// The inode of a directory that is there.
-fn dir(view: View<'_>, ino: Ino) -> Result<Inode> {
+pub fn dir(view: View<'_>, ino: Ino) -> Result<Inode> {
     let inode = inode(view, ino)?;
     if !inode.is_dir() {
         return Err(Error::NotDir);
@@ -103,65 +101,6 @@ impl Shared {
             Kind::Symlink { target } => Ok(target),
             _ => Err(Error::Invalid("not a symbolic link")),
         }
-    }
-
-    /// Make an object under a new name.
-    pub fn meta_create(
-        &self,
-        parent: Ino,
-        name: &[u8],
-        kind: Kind,
-        mode: u16,
-        caller: Caller,
-    ) -> Result<Inode> {
-        check_name(name)?;
-        let now = self.now();
-        let id = self.change(|view| {
-            let parent = dir(view, parent)?;
-            if view.dirent(parent.object, name).map_err(index_error)?.is_some() {
-                return Err(Error::Exists);
-            }
-            let inherit = parent.attrs.mode & SETGID != 0;
-            let gid = if inherit { parent.attrs.gid } else { caller.gid };
-            let mut mode = mode & 0o7777;
-            if inherit && kind == Kind::Dir {
-                mode |= SETGID;
-            }
-            let attrs = Attrs { mode, uid: caller.uid, gid, atime: now, mtime: now, ctime: now, btime: now };
-            Ok(Change::Create { parent: parent.object, name: name.to_vec(), kind, attrs })
-        })?;
-        self.view().inode(id).map_err(index_error)?.ok_or(Error::Internal("a new object is not there".into()))
-    }
-
-    pub fn meta_mknod(
-        &self,
-        parent: Ino,
-        name: &[u8],
-        kind: NodeKind,
-        mode: u16,
-        caller: Caller,
-    ) -> Result<Attr> {
-        let kind = match kind {
-            NodeKind::File => Kind::File,
-            NodeKind::Fifo => Kind::Fifo,
-            NodeKind::Socket => Kind::Socket,
-            NodeKind::Block(rdev) => Kind::Device { block: true, rdev },
-            NodeKind::Char(rdev) => Kind::Device { block: false, rdev },
-        };
-        if matches!(kind, Kind::Device { .. }) && caller.uid != 0 {
-            return Err(Error::NotPermitted);
-        }
-        let settles = self.settles();
-        Ok(self.attr(&self.meta_create(parent, name, kind, mode, caller)?, settles))
-    }
-
-    pub fn meta_symlink(&self, parent: Ino, name: &[u8], target: &[u8], caller: Caller) -> Result<Attr> {
-        if target.is_empty() || target.len() > TARGET_MAX {
-            return Err(if target.is_empty() { Error::NotFound } else { Error::NameTooLong });
-        }
-        let kind = Kind::Symlink { target: target.to_vec() };
-        let settles = self.settles();
-        Ok(self.attr(&self.meta_create(parent, name, kind, 0o777, caller)?, settles))
     }
 
     pub fn meta_link(&self, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr> {

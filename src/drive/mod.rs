@@ -18,6 +18,7 @@ mod layers;
 mod live;
 mod live_drive;
 mod lost;
+mod make;
 mod merger;
 mod meta;
 mod packer;

@@ -58,7 +58,7 @@ pub struct PinReport {
 /// What came of taking a pin away.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Unpin {
-    /// So many bytes of this machine's disk.
+    /// About so many bytes of this machine's disk.
     Freed(u64),
     /// It is pinned as part of this place.
     PinnedAbove(String),
@@ -84,7 +84,7 @@ enum Walk<'a> {
     /// Keep it, fetch it if it is not here; the chunks seen are collected.
     Keep { wanted: &'a mut BTreeSet<ChunkId>, failures: u32 },
     /// Let it go if friends keep it well and nothing pins it.
-    Free { bytes: &'a mut u64, under_way: &'a BTreeSet<ChunkId> },
+    Free { under_way: &'a BTreeSet<ChunkId> },
 }
 
 impl Shared {
@@ -118,13 +118,13 @@ impl Shared {
         });
         self.save_pins().await?;
         let _turn = self.pins_turn.lock().await;
+        let kept = || self.own.used().1 + self.cache.used().1;
+        let before = kept();
         self.pass().await;
         let under_way = self.uploads.lock().needed_chunks();
-        let mut bytes = 0;
         let mut report = PinReport::new(object);
-        self.walk_below(object, &mut report, &mut Walk::Free { bytes: &mut bytes, under_way: &under_way })
-            .await;
-        Ok(Unpin::Freed(bytes))
+        self.walk_below(object, &mut report, &mut Walk::Free { under_way: &under_way }).await;
+        Ok(Unpin::Freed(before.saturating_sub(kept())))
     }
 
     /// What is pinned, as the last pass found it.
@@ -283,15 +283,12 @@ impl Shared {
                 *failures += u32::from(kept.is_err());
                 kept
             }
-            Walk::Free { bytes, under_way } => {
+            Walk::Free { under_way } => {
                 if self.pins.lock().holds(&id) || under_way.contains(&id) || !self.kept_by_friends(&id) {
                     return Ok(());
                 }
                 for segments in [&self.own, &self.cache] {
-                    if let Some(place) = segments.place(&id) {
-                        segments.free(&id).await.map_err(|e| Error::Internal(e.to_string()))?;
-                        **bytes += u64::from(place.len);
-                    }
+                    segments.free(&id).await.map_err(|e| Error::Internal(e.to_string()))?;
                 }
                 Ok(())
             }

@@ -35,6 +35,8 @@ pub const CANCELLED: u8 = 11;
 pub const ENTRIES_SAFE: u8 = 12;
 /// End of a group: [`Commit`].
 pub const COMMIT: u8 = 13;
+/// Pending operations that count together: several [`Operation`]s.
+pub const OPS: u8 = 14;
 
 #[derive(Serialize, Deserialize)]
 pub struct DataHead {

@@ -78,6 +78,9 @@ impl Replay {
     fn take(&mut self, kind: u8, payload: &[u8]) -> Option<()> {
         match kind {
             records::OP => self.operation(decode_whole(payload)?),
+            records::OPS => {
+                decode_whole::<Vec<Operation>>(payload)?.into_iter().for_each(|op| self.operation(op))
+            }
             records::DATA => {
                 let (head, bytes) = decode::<DataHead>(payload)?;
                 let part = Part::Data { offset: head.offset, bytes: bytes.to_vec() };

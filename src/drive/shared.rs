@@ -235,6 +235,28 @@ impl Shared {
         self.journal.append(records::OP, &bytes).map_err(|e| self.fail(&e))?;
         self.apply(&mut core, Pending { op, chunks: Vec::new() })
     }
+    /// [`Shared::change`] in several operations that follow one another in one record of the
+    /// journal: a crash leaves all of them or none. `decide` is told the first one's id, which
+    /// is returned.
+    pub fn changes(&self, decide: impl FnOnce(View<'_>, OpId) -> Result<Vec<Change>>) -> Result<OpId> {
+        self.writable()?;
+        let mut core = self.core.lock();
+        let first = OpId { log: self.log, n: core.next_n };
+        let changes = decide(self.view(), first)?;
+        let ops = changes.into_iter().zip(first.n..);
+        let ops: Vec<Operation> =
+            ops.map(|(change, n)| Operation { n, ..self.operation(&core, change) }).collect();
+        ops.iter().try_for_each(fits)?;
+        let (kind, bytes) = match &ops[..] {
+            [one] => (records::OP, records::encode(one)),
+            all => (records::OPS, records::encode(&all)),
+        };
+        self.journal.append(kind, &bytes).map_err(|e| self.fail(&e))?;
+        for op in ops {
+            self.apply(&mut core, Pending { op, chunks: Vec::new() })?;
+        }
+        Ok(first)
+    }
     /// The next operation of this device.
     pub fn operation(&self, core: &Core, change: Change) -> Operation {
         Operation { n: core.next_n, time: self.now(), utc_offset_min: self.options.utc_offset_min, change }

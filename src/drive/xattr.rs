@@ -1,9 +1,10 @@
-//! Extended attributes: those of files, and `user.kith.state`, which is answered.
+//! Extended attributes: those of files, access control lists, and `user.kith.state`, which is
+//! answered.
 
 use super::api::{Error, Ino, Result};
 use super::meta::inode;
 use super::shared::{Shared, index_error};
-use crate::tree::Change;
+use crate::tree::{ACL_ACCESS, ACL_DEFAULT, Acl, Change, Inode, Kind};
 
 /// Longest name and value of an extended attribute, as the kernel has them.
 const XATTR_NAME_MAX: usize = 255;
@@ -20,8 +21,13 @@ impl Shared {
         if !storable(name) {
             return Err(Error::NoAttr);
         }
-        let object = self.object(ino)?;
-        self.view().xattr(object, name).map_err(index_error)?.ok_or(Error::NoAttr)
+        let inode = inode(self.view(), ino)?;
+        let value = self.view().xattr(inode.object, name).map_err(index_error)?.ok_or(Error::NoAttr)?;
+        if name != ACL_ACCESS {
+            return Ok(value);
+        }
+        // The mode may have changed since the list was set.
+        Acl::parse(&value).map(|acl| acl.with_mode(inode.attrs.mode).encode()).ok_or(Error::NoAttr)
     }
 
     pub fn meta_setxattr(
@@ -38,6 +44,7 @@ impl Shared {
         }
         self.change(|view| {
             let inode = inode(view, ino)?;
+            check_acl(&inode, name, value)?;
             let there = view.xattr(inode.object, name).map_err(index_error)?.is_some();
             match (there, create, replace) {
                 (true, true, _) => Err(Error::Exists),
@@ -71,8 +78,29 @@ impl Shared {
     }
 }
 
+/// Whether an access control list is one, and belongs to this inode. Applying it sets the mode.
+fn check_acl(inode: &Inode, name: &[u8], value: &[u8]) -> Result<()> {
+    if !is_acl(name) {
+        return Ok(());
+    }
+    if matches!(inode.kind, Kind::Symlink { .. }) {
+        return Err(Error::Unsupported);
+    }
+    if name == ACL_DEFAULT && !inode.is_dir() {
+        return Err(Error::Denied);
+    }
+    Acl::parse(value).map(|_| ()).ok_or(Error::Invalid("access control list"))
+}
+
+fn is_acl(name: &[u8]) -> bool {
+    name == ACL_ACCESS || name == ACL_DEFAULT
+}
+
 /// Attributes that are kept; others are answered as absent.
 fn storable(name: &[u8]) -> bool {
+    if is_acl(name) {
+        return true;
+    }
     let kept = [&b"user."[..], b"trusted.", b"security."];
     kept.iter().any(|p| name.starts_with(p)) && !name.starts_with(OWN_XATTRS)
 }

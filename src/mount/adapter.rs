@@ -110,13 +110,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
             let caller = caller(req);
             let now = time_ns(SystemTime::now());
             let set = set_attr((mode, uid, gid, size), (atime, mtime, ctime), now, caller);
-            if let Some(size) = size {
-                return self.start_truncate(ino.0, size, set, caller, reply);
-            }
-            match self.files.setattr(ino.0, set, caller) {
-                Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &self.shared.owner)),
-                Err(e) => reply.error(logged(&e)),
-            }
+            self.set(ino.0, set, caller, reply);
         });
     }
 
@@ -133,7 +127,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _umask: u32,
+        umask: u32,
         rdev: u32,
         reply: ReplyEntry,
     ) {
@@ -142,16 +136,17 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
                 .ok_or(Error::Invalid("mknod makes files, pipes, sockets and devices"))
                 .and_then(|kind| {
                     let name = fit(name.as_bytes())?;
-                    self.files.mknod(parent.0, name, kind, (mode & 0o7777) as u16, caller(req))
+                    self.files.mknod(parent.0, name, kind, (mode & 0o7777) as u16, self.maker(req, umask))
                 });
             self.entry(reply, made);
         });
     }
 
-    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         self.guarded("mkdir", || {
-            let made = fit(name.as_bytes())
-                .and_then(|name| self.files.mkdir(parent.0, name, (mode & 0o7777) as u16, caller(req)));
+            let made = fit(name.as_bytes()).and_then(|name| {
+                self.files.mkdir(parent.0, name, (mode & 0o7777) as u16, self.maker(req, umask))
+            });
             self.entry(reply, made);
         });
     }
@@ -171,8 +166,8 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
     fn symlink(&self, req: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         self.guarded("symlink", || {
             let target = target.as_os_str().as_bytes();
-            let made =
-                fit(name.as_bytes()).and_then(|name| self.files.symlink(parent.0, name, target, caller(req)));
+            let made = fit(name.as_bytes())
+                .and_then(|name| self.files.symlink(parent.0, name, target, self.maker(req, 0)));
             self.entry(reply, made);
         });
     }
@@ -216,14 +211,14 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _umask: u32,
+        umask: u32,
         flags: i32,
         reply: ReplyCreate,
     ) {
         self.guarded("create", || {
             let open = open_mode(flags);
             let made = fit(name.as_bytes()).and_then(|name| {
-                self.files.create(parent.0, name, (mode & 0o7777) as u16, open, caller(req))
+                self.files.create(parent.0, name, (mode & 0o7777) as u16, open, self.maker(req, umask))
             });
             self.created(made, flags, reply);
         });
@@ -328,7 +323,15 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         reply: ReplyEmpty,
     ) {
         self.guarded("setxattr", || {
-            empty(reply, xattr::set(&*self.files, ino.0, name.as_bytes(), value, flags, caller(req)));
+            let set = xattr::set(
+                &*self.files,
+                &self.shared.owner,
+                ino.0,
+                (name.as_bytes(), value),
+                flags,
+                caller(req),
+            );
+            empty(reply, set);
         });
     }
 

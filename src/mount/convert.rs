@@ -1,6 +1,6 @@
 //! Between the kernel's words and ours.
 
-use crate::drive::{Attr, Caller, FileKind, NodeKind, OpenMode, SetAttr};
+use crate::drive::{Attr, Caller, Error, FileKind, NodeKind, OpenMode, Result, SetAttr};
 use crate::tree::TimeNs;
 use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
 use rustix::fs::{FileType as RawType, OFlags};
@@ -53,37 +53,65 @@ pub(super) fn file_type(kind: FileKind) -> FileType {
 
 /// Whose the files of a mount are. Numbers of users mean nothing on another machine: in the
 /// mount of an ordinary user everything is that user's, whoever made it and wherever, and the
-/// group is what is stored if the user is in it. Root's mount shows what is stored.
-#[derive(Debug)]
-pub(super) enum Owner {
-    AsStored,
-    One { uid: u32, gid: u32, groups: Vec<u32> },
-}
-
-impl Default for Owner {
-    /// By the user of this process.
-    fn default() -> Owner {
-        let user = rustix::process::geteuid();
-        if user.is_root() {
-            return Owner::AsStored;
-        }
-        let groups = rustix::process::getgroups().unwrap_or_default();
-        Owner::One {
-            uid: user.as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            groups: groups.into_iter().map(|g| g.as_raw()).collect(),
-        }
-    }
+/// group is what is stored if the user is in it. Root's mount shows what is stored. Either may
+/// say otherwise (`uid=`, `gid=`); then what is made belongs to whom the drive belongs to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Owner {
+    /// None: as stored.
+    uid: Option<u32>,
+    gid: Option<u32>,
+    /// Groups that are shown as they are stored, beside `gid`.
+    groups: Vec<u32>,
+    /// Asked for, not what is usual.
+    asked: (bool, bool),
 }
 
 impl Owner {
-    fn ids(&self, attr: &Attr) -> (u32, u32) {
-        match self {
-            Owner::AsStored => (attr.uid, attr.gid),
-            Owner::One { uid, gid, groups } => {
-                (*uid, if groups.contains(&attr.gid) { attr.gid } else { *gid })
-            }
+    /// What is usual for the user of this process, or what was asked for instead.
+    pub(super) fn of_mount(uid: Option<u32>, gid: Option<u32>) -> Owner {
+        let user = rustix::process::geteuid();
+        let mut owner = Owner { uid, gid, groups: Vec::new(), asked: (uid.is_some(), gid.is_some()) };
+        if user.is_root() {
+            return owner;
         }
+        owner.uid = owner.uid.or(Some(user.as_raw()));
+        if gid.is_none() {
+            owner.gid = Some(rustix::process::getegid().as_raw());
+            let groups = rustix::process::getgroups().unwrap_or_default();
+            owner.groups = groups.into_iter().map(|g| g.as_raw()).collect();
+        }
+        owner
+    }
+
+    /// The user and group that a file is shown with.
+    pub(super) fn ids(&self, attr: &Attr) -> (u32, u32) {
+        let gid = self.gid.filter(|_| !self.groups.contains(&attr.gid));
+        (self.uid.unwrap_or(attr.uid), gid.unwrap_or(attr.gid))
+    }
+
+    /// Whom something new belongs to. `root`: the drive's root directory.
+    pub(super) fn of_new(&self, caller: Caller, root: &Attr) -> Caller {
+        let uid = if self.asked.0 { root.uid } else { caller.uid };
+        let gid = if self.asked.1 { root.gid } else { caller.gid };
+        Caller { uid, gid, ..caller }
+    }
+
+    /// Whether what is made belongs to somebody else than who makes it.
+    pub(super) fn gives_away(&self) -> bool {
+        self.asked.0 || self.asked.1
+    }
+
+    /// The owner that chown(2) is to store: the one shown stands for the drive's, and where all
+    /// is one user's nobody else's can be shown.
+    pub(super) fn of_chown(&self, set: SetAttr, root: &Attr) -> Result<SetAttr> {
+        let stored = |asked, shown, given: Option<u32>, drives| match given {
+            Some(id) if asked && shown == Some(id) => Ok(Some(drives)),
+            Some(_) if asked => Err(Error::NotPermitted),
+            given => Ok(given),
+        };
+        let uid = stored(self.asked.0, self.uid, set.uid, root.uid)?;
+        let gid = stored(self.asked.1, self.gid, set.gid, root.gid)?;
+        Ok(SetAttr { uid, gid, ..set })
     }
 }
 
@@ -131,7 +159,7 @@ pub(super) fn nothing() -> FileAttr {
 }
 
 pub(super) fn caller(req: &Request) -> Caller {
-    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid() }
+    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid(), umask: 0 }
 }
 
 pub(super) fn open_mode(flags: i32) -> OpenMode {
@@ -183,6 +211,28 @@ pub(super) fn set_attr(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn attr(uid: u32, gid: u32) -> Attr {
+        let (ino, kind, size, blocks, mode, nlink, rdev) = (1, FileKind::File, 0, 0, 0o644, 1, 0);
+        let (atime, mtime, ctime, btime) = (0, 0, 0, 0);
+        Attr { ino, kind, size, blocks, mode, nlink, uid, gid, rdev, atime, mtime, ctime, btime }
+    }
+
+    #[test]
+    fn files_are_shown_as_somebodys_and_made_as_the_drives() {
+        let owner = Owner { uid: Some(1000), gid: Some(100), groups: Vec::new(), asked: (true, true) };
+        let (file, root) = (attr(7, 8), attr(5, 6));
+        assert_eq!(owner.ids(&file), (1000, 100));
+        let caller = Caller { uid: 0, gid: 0, pid: 1, umask: 0o22 };
+        assert_eq!(owner.of_new(caller, &root), Caller { uid: 5, gid: 6, ..caller });
+        let chown = |uid, gid| owner.of_chown(SetAttr { uid, gid, ..SetAttr::default() }, &root);
+        assert_eq!(chown(Some(1000), None).map(|s| (s.uid, s.gid)), Ok((Some(5), None)));
+        assert_eq!(chown(None, Some(100)).map(|s| (s.uid, s.gid)), Ok((None, Some(6))));
+        assert_eq!(chown(Some(7), None), Err(Error::NotPermitted));
+        let usual = Owner { uid: Some(1000), gid: Some(100), groups: vec![8], asked: (false, false) };
+        assert_eq!(usual.ids(&file), (1000, 8));
+        assert_eq!(usual.of_new(caller, &root), caller);
+    }
 
     #[test]
     fn times_before_1970_survive_what_fuser_makes_of_them() {

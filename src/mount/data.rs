@@ -122,6 +122,20 @@ impl<F: Files> FuseAdapter<F> {
         }));
     }
 
+    pub(super) fn set(&self, ino: Ino, set: SetAttr, caller: Caller, reply: ReplyAttr) {
+        let set = match self.chowned(set) {
+            Ok(set) => set,
+            Err(e) => return reply.error(logged(&e)),
+        };
+        if let Some(size) = set.size {
+            return self.start_truncate(ino, size, set, caller, reply);
+        }
+        match self.files.setattr(ino, set, caller) {
+            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &self.shared.owner)),
+            Err(e) => reply.error(logged(&e)),
+        }
+    }
+
     pub(super) fn start_truncate(&self, ino: Ino, size: u64, set: SetAttr, caller: Caller, reply: ReplyAttr) {
         let files = self.files.clone();
         let shared = self.shared.clone();

@@ -35,7 +35,10 @@ pub(super) const GENERATION: Generation = Generation(0);
 /// FUSE_ATOMIC_O_TRUNC is not asked for: with it the kernel forgets a file's pages before it
 /// looks whether the file is a running program, and says ETXTBSY; the program dies of that.
 /// Without it emptying an existing file while opening it is one more request.
-const WANTED: [InitFlags; 7] = [
+///
+/// With FUSE_POSIX_ACL the kernel enforces the lists and the filesystem keeps them in step with
+/// the modes. FUSE_DONT_MASK belongs to it: a default list takes the place of the umask.
+const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
     InitFlags::FUSE_EXPORT_SUPPORT,
     InitFlags::FUSE_DO_READDIRPLUS,
@@ -43,6 +46,8 @@ const WANTED: [InitFlags; 7] = [
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_ASYNC_DIO,
+    InitFlags::FUSE_POSIX_ACL,
+    InitFlags::FUSE_DONT_MASK,
 ];
 
 /// Settles with the kernel what both sides can; true if directories need no OPENDIR.

@@ -1,14 +1,14 @@
 //! Names and listings: what a lookup finds, what a directory has, what a filesystem has room for.
 
 use super::adapter::FuseAdapter;
-use super::convert::{BLOCK_SIZE, file_attr, file_type};
+use super::convert::{BLOCK_SIZE, caller, file_attr, file_type};
 use super::errno::logged;
 use super::kernel::{FREE_FILES, GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX};
-use crate::drive::{Attr, Error, Files, Handle, Ino, Result};
+use crate::drive::{Attr, Caller, Error, Files, Handle, Ino, ROOT_INO, Result, SetAttr};
 use crate::tree::Cursor;
 use fuser::{
     Errno, FileHandle, FopenFlags, INodeNo, ReplyCreate, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry,
-    ReplyStatfs,
+    ReplyStatfs, Request,
 };
 use rustix::fs::OFlags;
 use std::ffi::OsStr;
@@ -20,6 +20,23 @@ impl<F: Files> FuseAdapter<F> {
             Ok(attr) => reply.entry(&KEPT_FOR, &file_attr(&attr, &self.shared.owner), GENERATION),
             Err(e) => reply.error(logged(&e)),
         }
+    }
+
+    /// Whom something new is to belong to, made under `umask`.
+    pub(super) fn maker(&self, req: &Request, umask: u32) -> Caller {
+        let caller = Caller { umask: (umask & 0o777) as u16, ..caller(req) };
+        let owner = &self.shared.owner;
+        let root = if owner.gives_away() { self.files.getattr(ROOT_INO).ok() } else { None };
+        root.map_or(caller, |root| owner.of_new(caller, &root))
+    }
+
+    /// What setattr is to store, where owners are shown as others than they are.
+    pub(super) fn chowned(&self, set: SetAttr) -> Result<SetAttr> {
+        let owner = &self.shared.owner;
+        if !owner.gives_away() || set.uid.is_none() && set.gid.is_none() {
+            return Ok(set);
+        }
+        owner.of_chown(set, &self.files.getattr(ROOT_INO)?)
     }
 
     pub(super) fn look(&self, parent: Ino, name: &[u8]) -> Result<Attr> {

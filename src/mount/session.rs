@@ -1,6 +1,7 @@
 //! Mounting, watching and unmounting.
 
 use super::adapter::FuseAdapter;
+use super::convert::Owner;
 use super::shared::Shared;
 use super::{attach, invalidate, mountpoint};
 use crate::drive::Files;
@@ -34,6 +35,9 @@ pub struct MountOptions {
     pub no_exec: bool,
     /// Mount over a directory that has entries, hiding them.
     pub over_non_empty: bool,
+    /// Show everything as this user's and this group's, and make things the drive's owner's.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
     /// Threads that read kernel requests; one is best on few cores.
     pub threads: usize,
 }
@@ -46,6 +50,8 @@ impl Default for MountOptions {
             no_atime: false,
             no_exec: false,
             over_non_empty: false,
+            uid: None,
+            gid: None,
             threads: 1,
         }
     }
@@ -102,7 +108,7 @@ pub fn mount<F: Files>(
     runtime: tokio::runtime::Handle,
 ) -> Result<MountHandle, MountError> {
     let dir = mountpoint::prepare(dir, options.over_non_empty)?;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(Owner::of_mount(options.uid, options.gid)));
     let adapter = FuseAdapter::new(files.clone(), runtime.clone(), shared.clone());
     let session = start(&dir, name, adapter, options)?;
     let notifier = session.notifier();

@@ -17,20 +17,18 @@ pub(super) struct Shared {
     ended: watch::Sender<bool>,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
+impl Shared {
+    pub(super) fn new(owner: Owner) -> Self {
         Shared {
             heartbeat: AtomicU64::new(0),
             flight: InFlight::default(),
             open: OpenFiles::default(),
             pool: Arc::default(),
-            owner: Owner::default(),
+            owner,
             ended: watch::Sender::new(false),
         }
     }
-}
 
-impl Shared {
     /// One request came.
     pub(super) fn beat(&self) {
         self.heartbeat.fetch_add(1, Ordering::Relaxed);

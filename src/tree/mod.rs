@@ -6,8 +6,10 @@
 //! * [`apply`]: what an operation does to a state, conflicts included, and how to undo it.
 //! * [`Fold`]: the total order, rewind and replay, the pending tail; one [`Batch`] per step.
 //! * [`View`]: reading a state.
+//! * [`Acl`]: access control lists.
 #![forbid(unsafe_code)]
 
+mod acl;
 mod apply;
 mod entry;
 mod fold;
@@ -24,6 +26,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use acl::*;
 pub use apply::*;
 pub use entry::*;
 pub use fold::*;

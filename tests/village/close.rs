@@ -51,7 +51,7 @@ pub(super) async fn friends(village: &Village) -> [Arc<Node>; 2] {
     let Line::Ticket { ticket, .. } = ticket else { panic!("no ticket") };
     b.join(&ticket, Some(1 << 36)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let caller = kithfs::drive::Caller { uid: 0, gid: 0, pid: 1 };
+    let caller = kithfs::drive::Caller { uid: 0, gid: 0, pid: 1, umask: 0 };
     let drive = a.find_drive(None).unwrap().drive;
     drive.mkdir(ROOT_INO, b"new", 0o755, caller).unwrap();
     [a, b]

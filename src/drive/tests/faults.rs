@@ -3,6 +3,7 @@
 use super::*;
 use crate::content::Coding;
 use crate::grid::Level;
+use crate::promises::promise;
 
 /// Five holders, 2 of 5, with some files on all of them; the first machine is gone.
 async fn stored(seed: u64) -> (Arc<MemGrid>, Founding, Vec<(String, Vec<u8>)>) {
@@ -308,6 +309,7 @@ async fn what_was_removed_before_friends_had_it_gives_its_room_back() {
 /// was at some moment, and names are those of some moment.
 #[tokio::test(start_paused = true)]
 async fn a_crash_without_sync_leaves_a_state_that_there_was() {
+    promise("Without fsync a power cut leaves a file as it was at some moment.");
     for seed in super::model::seeds(40) {
         let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(seed));
         let m = Machine::start(&founding, 0, &grid).await;

@@ -48,6 +48,7 @@ fn sound() -> Vec<(u8, Vec<u8>)> {
         (records::PACK_DONE, records::encode(&pack.pack)),
         (records::CANCELLED, records::encode(&vec![3u64, 4])),
         (records::ENTRIES_SAFE, records::encode(&300u64)),
+        (records::OPS, records::encode(&vec![operation(), Operation { n: 9, ..operation() }])),
     ]
 }
 
@@ -89,7 +90,7 @@ fn rejects_a_payload_with_a_byte_after_its_end() {
 
 #[test]
 fn rejects_kinds_and_changes_of_the_future() {
-    for kind in [0, 14, 255] {
+    for kind in [0, 15, 255] {
         assert_eq!(malformed(kind, &[]), 1, "kind {kind}");
     }
     // The number of the change stands behind n, time and offset.

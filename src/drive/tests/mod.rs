@@ -1,5 +1,6 @@
 //! The drive without a kernel, on a grid in memory and disks that forget.
 
+mod acl;
 mod audit;
 mod copy;
 mod faults;
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) const ME: Caller = Caller { uid: 1000, gid: 1000, pid: 1 };
+pub(super) const ME: Caller = Caller { uid: 1000, gid: 1000, pid: 1, umask: 0 };
 pub(super) const RW: OpenMode = OpenMode { read: true, write: true, append: false, truncate: false };
 pub(super) const RO: OpenMode = OpenMode { read: true, write: false, append: false, truncate: false };
 

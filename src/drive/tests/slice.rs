@@ -1,6 +1,7 @@
 //! The thin slice: files in, crash, files out on another node.
 
 use super::*;
+use crate::promises::promise;
 
 #[tokio::test(start_paused = true)]
 async fn files_written_are_read_back_before_and_after_they_settle() {
@@ -28,6 +29,7 @@ async fn files_written_are_read_back_before_and_after_they_settle() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_synced_survives_a_power_cut_settled_or_not() {
+    promise("What fsync was asked for is there after a power cut.");
     for settle in [false, true] {
         for seed in 0..4 {
             let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(seed));

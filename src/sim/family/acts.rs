@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub const ME: Caller = Caller { uid: 1000, gid: 1000, pid: 1 };
+pub const ME: Caller = Caller { uid: 1000, gid: 1000, pid: 1, umask: 0 };
 const EDIT: OpenMode = OpenMode { read: true, write: true, append: false, truncate: false };
 /// No call that needs no friend takes this long.
 const LOCAL: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! Create, link, attributes.
 
 use super::super::state::*;
-use super::super::{AttrChange, Attrs, Kind, ObjectId, ROOT, is_name};
+use super::super::{ACL_ACCESS, ACL_DEFAULT, Acl, AttrChange, Attrs, Kind, ObjectId, ROOT, is_name};
 use super::edit::{Done, Editor};
 
 impl Editor<'_, '_> {
@@ -70,6 +70,13 @@ impl Editor<'_, '_> {
     pub fn set_xattr(&mut self, object: ObjectId, name: &[u8], value: Option<&[u8]>) -> Done {
         let Some(mut inode) = self.inode(object)? else { return Ok(()) };
         let key = xattr_key(&inode.object, name);
+        let value = match (value, name) {
+            (Some(list), ACL_ACCESS | ACL_DEFAULT) => match listed(&mut inode, name, list) {
+                Some(kept) => kept,
+                None => return Ok(()),
+            },
+            (value, _) => value,
+        };
         match value {
             Some(value) => self.put(key, &Xattr { name: name.to_vec(), value: value.to_vec() })?,
             None => self.over.put(key, None)?,
@@ -77,4 +84,18 @@ impl Editor<'_, '_> {
         inode.attrs.ctime = self.op.time;
         self.put_inode(&inode)
     }
+}
+
+/// An access list sets the mode, and is kept if it says more than that; a default list is kept
+/// by directories. None: it is malformed, or nothing for this object, and changes nothing.
+fn listed<'v>(inode: &mut Inode, name: &[u8], value: &'v [u8]) -> Option<Option<&'v [u8]>> {
+    let acl = Acl::parse(value)?;
+    if name == ACL_DEFAULT {
+        return inode.is_dir().then_some(Some(value));
+    }
+    if matches!(inode.kind, Kind::Symlink { .. }) {
+        return None;
+    }
+    inode.attrs.mode = acl.over(inode.attrs.mode);
+    Some((!acl.is_mode()).then_some(value))
 }

@@ -1,13 +1,14 @@
 //! The rows of the conflict table, one test or more each.
 
 use super::support::*;
+use crate::promises::promise;
 use crate::tree::*;
 
 const A: usize = 0;
 const B: usize = 1;
 /// Site 2's log id is below site 1's or not: what is "later" in one test depends on it only
 /// when both entries have one counter, so tests that care publish in turn.
-fn later(sites: &mut [Site], site: usize) {
+pub(super) fn later(sites: &mut [Site], site: usize) {
     // An entry of its own raises the counter of what this site publishes next.
     let pending = sites[site].fold.pending();
     assert!(pending.is_empty());
@@ -20,6 +21,9 @@ fn later(sites: &mut [Site], site: usize) {
 
 #[test]
 fn two_contents_from_one_base_make_one_conflict_copy() {
+    promise(
+        "Of two contents written at once on two machines one keeps the name and the other is a conflict copy beside it.",
+    );
     let mut sites = two(|s| {
         s.file(ROOT, "Plan.odt", "plan");
     });
@@ -85,6 +89,7 @@ fn offline_saves_by_rename_against_one_online_save_make_one_conflict_copy() {
 
 #[test]
 fn same_new_directory_is_united() {
+    promise("A directory made at once on two machines is one directory.");
     let mut sites = two(|_| {});
     let a = sites[A].dir(ROOT, "photos");
     sites[A].file(a, "1.jpg", "one");

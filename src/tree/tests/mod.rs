@@ -1,5 +1,6 @@
 //! Tests of the room. `KITH_SEED` replays one case, `KITH_CASES` says how many to run.
 
+mod acl;
 mod conflicts;
 mod converge;
 mod entries;
