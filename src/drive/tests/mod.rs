@@ -2,6 +2,7 @@
 
 mod audit;
 mod copy;
+mod crashes;
 mod faults;
 mod journal;
 mod mem_grid;
