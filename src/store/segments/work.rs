@@ -24,7 +24,7 @@ impl Inner {
             let file = file.map_err(|e| StoreError::io(path, "open", e))?;
             let walked = files::walk(&*file, segment, len, &self.keys);
             book.damaged += walked.damaged;
-            book.found(segment, len, walked.records);
+            book.found(segment, walked.end, walked.records);
         }
         book.resume();
         let numbers: Vec<u64> = book.segments.keys().copied().collect();
