@@ -233,6 +233,10 @@ impl Shared {
         let sealed = sealed.map_err(|e| Error::Internal(e.to_string()))?;
         let (bytes, opened) = sealed.map_err(|e| Error::Internal(e.to_string()))?;
         tracing::debug!(ops = opened.operations.len(), of = plan.chosen.len(), "entry {}", opened.header.seq);
+        // What the entry tells, and what it overtakes, is in the journal first: otherwise a power
+        // cut could leave a content that friends have beside the writes that it was made of,
+        // which would then look like those of somebody else.
+        self.journal.sync_all().await.map_err(|e| self.fail(&e))?;
         self.entries.append(&bytes).await.map_err(|e| self.fail(&e))?;
         self.entries.sync().await.map_err(|e| self.fail(&e))?;
         let seq = opened.header.seq;

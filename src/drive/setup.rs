@@ -53,6 +53,8 @@ pub struct DriveOptions {
     pub cache_disk: u64,
     /// A read that needs absent friends gives up after this.
     pub read_deadline: Duration,
+    /// Bytes of one file of the journal; no record is longer than a quarter of it.
+    pub journal_file: u64,
     /// This machine's offset from UTC in minutes, for names of conflict copies.
     pub utc_offset_min: i16,
 }
@@ -71,6 +73,7 @@ impl Default for DriveOptions {
             cache_disk: 4 << 30,
             // With what comes around it within the 15 s that people are promised.
             read_deadline: Duration::from_secs(13),
+            journal_file: 32 << 20,
             utc_offset_min: 0,
         }
     }

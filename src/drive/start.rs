@@ -252,10 +252,14 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
 }
 
 fn journal_options(blocking: Blocking, options: &super::DriveOptions) -> JournalOptions {
-    let mut out = JournalOptions { sync_after: options.journal_after, ..JournalOptions::default() };
+    let mut out = JournalOptions {
+        sync_after: options.journal_after,
+        file_len: options.journal_file,
+        ..JournalOptions::default()
+    };
     if blocking == Blocking::Inline {
         // In the village disks are memory: nothing is gained by writing files beforehand.
-        (out.file_len, out.prewrite, out.reserve) = (4 << 20, false, 0);
+        (out.file_len, out.prewrite, out.reserve) = (out.file_len.min(4 << 20), false, 0);
     }
     out
 }

@@ -66,7 +66,7 @@ struct NameOp {
     dirs: Vec<(PathBuf, bool)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Names {
     files: BTreeMap<PathBuf, u64>,
     dirs: BTreeSet<PathBuf>,
@@ -106,7 +106,12 @@ struct Inner {
     fail_opens: Option<i32>,
     unplugged: bool,
     counts: Counts,
+    watcher: Option<Watcher>,
 }
+
+/// Is given the disk as it is before each change, pending changes included. The disk is locked
+/// meanwhile.
+pub type Watcher = Box<dyn FnMut(SimDisk) + Send>;
 
 /// The simulated disk; clones are the same disk.
 #[derive(Clone)]
@@ -155,6 +160,7 @@ impl Inner {
             fail_opens: None,
             unplugged: false,
             counts: Counts::default(),
+            watcher: None,
         }
     }
 
@@ -165,6 +171,10 @@ impl Inner {
     /// Counts a change and lets the fault, if it is due, strike.
     fn gate(&mut self) -> io::Result<Gate> {
         self.alive()?;
+        if let Some(mut watcher) = self.watcher.take() {
+            watcher(SimDisk::of(self.image()));
+            self.watcher = Some(watcher);
+        }
         self.counts.changes += 1;
         let now = self.fault_ops;
         self.fault_ops += 1;
@@ -180,6 +190,18 @@ impl Inner {
             }
             _ => Ok(Gate::Go),
         }
+    }
+
+    /// The same disk at this moment, with nothing open and no faults.
+    fn image(&self) -> Inner {
+        let mut new = Inner::new();
+        (new.next_id, new.capacity, new.used) = (self.next_id, self.capacity, self.used);
+        new.live = self.live.clone();
+        new.durable = self.durable.clone();
+        new.pending_names = self.pending_names.clone();
+        new.files = self.files.iter().map(|(id, file)| (*id, file.unopened())).collect();
+        new.unlinked = self.unlinked.clone();
+        new
     }
 
     fn after(gate: Gate) -> io::Result<()> {
@@ -249,6 +271,30 @@ impl SimDisk {
         SimDisk { inner: Arc::new(Mutex::new(Inner::new())) }
     }
 
+    fn of(inner: Inner) -> SimDisk {
+        SimDisk { inner: Arc::new(Mutex::new(inner)) }
+    }
+    /// From now on `watcher` sees the disk before each change, or no longer does. What it sees
+    /// before change n + 1, when crashed, are the states that a cut during change n leaves.
+    pub fn watch(&self, watcher: Option<Watcher>) {
+        self.inner.lock().watcher = watcher;
+    }
+    /// The disk as it is, pending changes included: crashing one of the two leaves the other.
+    pub fn snapshot(&self) -> SimDisk {
+        SimDisk::of(self.inner.lock().image())
+    }
+    /// A hash of what running code sees.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let inner = self.inner.lock();
+        let mut hasher = blake3::Hasher::new();
+        for (path, id) in &inner.live.files {
+            hasher.update(path.as_os_str().as_encoded_bytes()).update(&[0]);
+            if let Some(file) = inner.files.get(id) {
+                file.hash(&mut hasher);
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
     /// The disk after a power cut; this one is unplugged.
     pub fn crash(&self, how: Crash) -> SimDisk {
         let mut old = self.inner.lock();

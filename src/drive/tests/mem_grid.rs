@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// One holder.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct MemHolder {
     pub up: bool,
     pub shares: BTreeMap<ShareId, Vec<u8>>,
@@ -74,6 +74,21 @@ impl MemGrid {
             tells: Mutex::new(false),
             lenient: Mutex::new(false),
         })
+    }
+    /// The same holders with what they hold now, going on by themselves.
+    pub fn copy(&self) -> Arc<MemGrid> {
+        let copy = MemGrid::new(0);
+        *copy.holders.lock() = self.holders.lock().clone();
+        *copy.coding.lock() = *self.coding.lock();
+        *copy.uploaded.lock() = *self.uploaded.lock();
+        copy
+    }
+    /// Changes with what holders hold.
+    pub fn held(&self) -> u64 {
+        let holders = self.holders.lock();
+        let one =
+            |h: &MemHolder| h.shares.len() + h.logs.values().map(Vec::len).sum::<usize>() + h.admin.len();
+        *self.uploaded.lock() + holders.iter().map(|h| one(h) as u64).sum::<u64>()
     }
     pub fn client(self: &Arc<Self>) -> Arc<MemClient> {
         Arc::new(MemClient { grid: self.clone(), access: Mutex::new(None) })

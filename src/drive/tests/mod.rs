@@ -3,6 +3,7 @@
 mod acl;
 mod audit;
 mod copy;
+mod crashes;
 mod faults;
 mod journal;
 mod mem_grid;

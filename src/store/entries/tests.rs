@@ -75,3 +75,25 @@ fn a_crash_at_every_operation_keeps_synced_entries() {
         }
     }
 }
+
+/// The very first entry is torn by a power cut: the log opens without it, and goes on.
+#[test]
+fn a_torn_first_entry_is_no_reason_not_to_open() {
+    for seed in 0..200 {
+        run(async {
+            let disk = SimDisk::new();
+            let log = open(&disk).await.unwrap().log;
+            disk.set_fault(Some(Fault::Cut { nth: 0 }));
+            log.append(&entry(3)).await.unwrap();
+            log.sync().await.unwrap_err();
+            let disk = disk.crash(Crash::Seeded(seed));
+            let after = open(&disk).await.unwrap();
+            assert!(after.damage.is_empty(), "seed {seed}: {:?}", after.damage);
+            let there = after.entries;
+            after.log.append(&entry(4)).await.unwrap();
+            after.log.sync().await.unwrap();
+            let again = open(&disk.crash(Crash::Keep(0))).await.unwrap();
+            assert_eq!(again.entries, there + 1, "seed {seed}");
+        });
+    }
+}

@@ -176,11 +176,28 @@ fn follow<S>(
             recovery.damage.push(place(recovery, f, f.offset, what));
         } else {
             recovery.torn = found[n..].to_vec();
+            resume_before(recovery, found, n);
             return Ok(());
         }
         next = after(recovery, found, &by_prev, &synced, n);
     }
     Ok(())
+}
+
+/// Frame `n` is torn. When it was the first with a record that is needed, the journal goes on from
+/// the one before it, of which the header is enough.
+fn resume_before(recovery: &mut Recovery, found: &[Found], n: usize) {
+    if !recovery.chain.is_empty() {
+        return;
+    }
+    match n.checked_sub(1) {
+        Some(before) => recovery.chain.push(found[before]),
+        None => {
+            // There is always a synced frame: without it this is damage, not a torn end.
+            let what = "the first frame does not open".to_string();
+            recovery.damage.push(place(recovery, &found[n], found[n].offset, what));
+        }
+    }
 }
 
 /// The first frame with a record that is needed, and a complaint if it is not the one it

@@ -6,6 +6,10 @@ use crate::keys::ChunkId;
 use crate::store::StoreError;
 use std::collections::{BTreeMap, HashMap};
 
+/// Files that an earlier process may have left without a sync: it never leaves more than
+/// `SYNC_EVERY` bytes, and what is being written, and a file is longer than that.
+const DOUBTFUL: usize = 4;
+
 /// Where a chunk is and how it is treated. Never iterated in the order of the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Loc {
@@ -15,6 +19,8 @@ pub(super) struct Loc {
     pub(super) body: u32,
     /// Must not be evicted.
     keep: bool,
+    /// Of before this opening: only its head was looked at, and a power cut may have torn it.
+    pub(super) doubtful: bool,
     /// Used since its turn last came.
     touched: bool,
     /// When its turn to be evicted comes; 0 while it is kept.
@@ -23,7 +29,16 @@ pub(super) struct Loc {
 
 impl Loc {
     pub(super) fn new(segment: u64, offset: u64, prefix: Prefix, keep: bool) -> Loc {
-        Loc { segment, offset, head: prefix.head, body: prefix.body, keep, touched: false, turn: 0 }
+        Loc {
+            segment,
+            offset,
+            head: prefix.head,
+            body: prefix.body,
+            keep,
+            doubtful: false,
+            touched: false,
+            turn: 0,
+        }
     }
     pub(super) fn prefix(&self) -> Prefix {
         Prefix { head: self.head, body: self.body, dead: false }
@@ -122,13 +137,24 @@ impl Book {
         self.segments.insert(segment, file);
         let keep = self.options.purpose == SegmentsUse::Own;
         for (id, offset, prefix) in records {
-            self.insert(id, Loc::new(segment, offset, prefix, keep));
+            self.insert(id, Loc { doubtful: true, ..Loc::new(segment, offset, prefix, keep) });
         }
     }
 
-    /// Chooses the file to go on in after opening.
+    /// A chunk of before this opening was read whole.
+    pub(super) fn trust(&mut self, id: &ChunkId) {
+        if let Some(loc) = self.map.get_mut(id) {
+            loc.doubtful = false;
+        }
+    }
+
+    /// Chooses the file to go on in after opening. What is in the latest ones may be in the
+    /// kernel only, if it was just the process that ended: the next sync is for them too.
     pub(super) fn resume(&mut self) {
         let half = self.options.segment_len / 2;
+        for segment in self.segments.values_mut().rev().take(DOUBTFUL) {
+            (segment.unsynced, segment.named) = (true, false);
+        }
         self.current =
             self.segments.last_key_value().filter(|(_, s)| s.len < half).map(|(number, _)| *number);
     }

@@ -78,12 +78,16 @@ pub(super) struct Walked {
     pub(super) records: Vec<(ChunkId, u64, Prefix)>,
     /// Records whose head does not open.
     pub(super) damaged: u64,
+    /// Where the last record ends, or would end: of one whose head a power cut left without its
+    /// body the room stays taken. What was written into it would be passed over at the next
+    /// opening, when the file is longer.
+    pub(super) end: u64,
 }
 
 /// Walks the records of a file. Between records that were lost or damaged it looks at every
 /// place where one may begin. What cannot be read is treated as damaged.
 pub(super) fn walk(file: &dyn DiskFile, segment: u64, len: u64, keys: &Keys) -> Walked {
-    let mut out = Walked { records: Vec::new(), damaged: 0 };
+    let mut out = Walked { records: Vec::new(), damaged: 0, end: len };
     let mut window = Vec::new();
     let (mut start, mut at) = (0u64, 0u64);
     let mut lost = false;
@@ -119,6 +123,7 @@ pub(super) fn walk(file: &dyn DiskFile, segment: u64, len: u64, keys: &Keys) -> 
             }
         }
         at += prefix.span();
+        out.end = out.end.max(at);
     }
     out
 }

@@ -323,3 +323,47 @@ fn on_a_disk_that_is_short_what_is_safe_elsewhere_goes_before_an_append_is_refus
         assert!(there(&segments, all[0]).await, "what is not safe elsewhere stays");
     });
 }
+
+/// The head of a record reached the disk, its body did not: whoever has the bytes still must be
+/// able to bring them again.
+#[test]
+fn a_chunk_that_a_power_cut_tore_is_written_again() {
+    for seed in 0..100 {
+        run(async {
+            let disk = SimDisk::new();
+            let segments = open(&disk, SegmentsUse::Own).await;
+            put(&segments, 0).await.unwrap();
+            segments.sync().await.unwrap();
+            put(&segments, 3).await.unwrap();
+            let disk = disk.crash(Crash::Seeded(seed));
+            let segments = open(&disk, SegmentsUse::Own).await;
+            put(&segments, 3).await.unwrap();
+            segments.sync().await.unwrap();
+            assert!(there(&segments, 3).await, "seed {seed}");
+            let segments = open(&disk.crash(Crash::Keep(0)), SegmentsUse::Own).await;
+            assert!(there(&segments, 0).await && there(&segments, 3).await, "seed {seed}");
+        });
+    }
+}
+
+/// The process ends and the kernel lives on: what the next process finds is not on the disk yet,
+/// and its syncs have to bring it there.
+#[test]
+fn what_a_killed_process_left_in_the_kernel_is_synced_by_the_next() {
+    for again in [false, true] {
+        run(async {
+            let disk = SimDisk::new();
+            let segments = open(&disk, SegmentsUse::Own).await;
+            put(&segments, 3).await.unwrap();
+            let disk = disk.snapshot();
+            drop(segments);
+            let segments = open(&disk, SegmentsUse::Own).await;
+            if again {
+                put(&segments, 3).await.unwrap();
+            }
+            segments.sync().await.unwrap();
+            let segments = open(&disk.crash(Crash::Keep(0)), SegmentsUse::Own).await;
+            assert!(there(&segments, 3).await, "brought again: {again}");
+        });
+    }
+}

@@ -24,7 +24,7 @@ impl Inner {
             let file = file.map_err(|e| StoreError::io(path, "open", e))?;
             let walked = files::walk(&*file, segment, len, &self.keys);
             book.damaged += walked.damaged;
-            book.found(segment, len, walked.records);
+            book.found(segment, walked.end, walked.records);
         }
         book.resume();
         let numbers: Vec<u64> = book.segments.keys().copied().collect();
@@ -46,14 +46,15 @@ impl Inner {
     }
 
     pub(super) fn append(&self, id: &ChunkId, note: &[u8], bytes: &[u8]) -> Result<Place, StoreError> {
-        {
+        let here = {
             let mut book = self.book.lock();
             if let Some(e) = &book.failed {
                 return Err(e.clone());
             }
-            if let Some(here) = book.touch(id).filter(|loc| loc.body as usize == bytes.len()) {
-                return Ok(here.place());
-            }
+            book.touch(id).filter(|loc| loc.body as usize == bytes.len())
+        };
+        if let Some(here) = here.filter(|loc| self.stands(id, *loc)) {
+            return Ok(here.place());
         }
         if !self.make_room(bytes.len() as u64)? {
             return Err(StoreError::Full(self.files.dir.clone()));
@@ -75,6 +76,19 @@ impl Inner {
         }
         written.map_err(|e| self.io(room.segment, "write", e))?;
         Ok(loc.place())
+    }
+
+    /// Whether a chunk that is said to be here is. A head without its body is what a power cut
+    /// may leave; whoever brings the chunk again must not be sent away with that.
+    fn stands(&self, id: &ChunkId, loc: Loc) -> bool {
+        if !loc.doubtful {
+            return true;
+        }
+        let whole = matches!(self.read(id, loc, 0..loc.body), Ok(Some(_)));
+        if whole {
+            self.book.lock().trust(id);
+        }
+        whole
     }
 
     /// Whether it is time to bring own chunks to the disk.

@@ -232,7 +232,7 @@ impl DiskFile for SimFile {
     }
     /// Reads as zeros; the room is still counted as used.
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
-        let data = vec![0; len as usize].into_boxed_slice();
+        let data = vec![0; len as usize].into();
         self.change(None, Pending::Write { offset, data })?;
         Ok(true)
     }

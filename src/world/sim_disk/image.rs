@@ -24,7 +24,7 @@ struct Image {
 pub(super) enum Pending {
     Write {
         offset: u64,
-        data: Box<[u8]>,
+        data: Arc<[u8]>,
     },
     SetLen(u64),
     /// Grow to at least this.
@@ -32,7 +32,7 @@ pub(super) enum Pending {
 }
 
 /// A file's two images and the changes between them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct FileState {
     live: Image,
     durable: Image,
@@ -167,6 +167,17 @@ impl FileState {
             }
         }
         true
+    }
+    /// The same file, pending changes included, which nobody has open.
+    pub(super) fn unopened(&self) -> FileState {
+        FileState { handles: 0, ..self.clone() }
+    }
+    /// The live bytes, as far as they are not zeros, and the length.
+    pub(super) fn hash(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(&self.live.len.to_le_bytes());
+        for (block, bytes) in self.live.blocks.iter().filter(|(_, bytes)| bytes.iter().any(|b| *b != 0)) {
+            hasher.update(&block.to_le_bytes()).update(&bytes[..]);
+        }
     }
     /// The same file with nothing pending.
     pub(super) fn settled(&self) -> FileState {

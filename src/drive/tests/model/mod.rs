@@ -1,6 +1,9 @@
 //! Random operations against a model of bytes and names in memory, with clean restarts,
 //! power cuts, and a second node that must read the same in the end.
 
+mod content;
+mod shrink;
+
 use super::*;
 use crate::grid::Level;
 use std::collections::BTreeMap;
@@ -13,9 +16,27 @@ struct Model {
     files: BTreeMap<Ino, Vec<u8>>,
     dirs: BTreeMap<Ino, ()>,
     modes: BTreeMap<Ino, u16>,
+    xattrs: BTreeMap<Ino, BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl Model {
+    /// Gives what is at and below `from` the names at and below `to`.
+    fn rename(&mut self, from: &str, to: &str, exchange: bool) {
+        let below = |path: &str, root: &str| path == root || path.starts_with(&format!("{root}/"));
+        let moved = |path: &str| match path {
+            _ if below(path, from) => format!("{to}{}", &path[from.len()..]),
+            _ if exchange && below(path, to) => format!("{from}{}", &path[to.len()..]),
+            _ => path.to_string(),
+        };
+        if !exchange {
+            self.names.remove(to);
+        }
+        self.names = self.names.iter().map(|(path, ino)| (moved(path), *ino)).collect();
+    }
 }
 
 struct Run {
+    /// New for each step, so that a step does the same without those before it.
     dice: Dice,
     model: Model,
     machine: Option<Machine>,
@@ -48,27 +69,24 @@ impl Run {
         let pick = files.get(self.dice.below(files.len() as u64) as usize)?;
         Some((pick.0.clone(), *pick.1))
     }
-    async fn handle(&mut self, ino: Ino) -> (Handle, bool) {
-        if let Some(open) = self.open.iter().find(|o| o.1 == ino) {
-            return (open.0, false);
-        }
-        (self.m().drive.open(ino, RW).await.expect("opens"), true)
-    }
     async fn step(&mut self) {
         let roll = self.dice.below(100);
         match roll {
-            0..12 => self.create().await,
-            12..40 => self.write().await,
-            40..47 => self.truncate().await,
-            47..53 => self.mkdir(),
-            53..63 => self.rename(),
-            63..70 => self.unlink(),
-            70..73 => self.link(),
-            73..78 => self.open_or_close().await,
-            78..84 => self.check_one().await,
-            84..87 => self.chmod(),
-            87..92 => self.sync_one().await,
-            92..97 => {
+            0..11 => self.create().await,
+            11..33 => self.write().await,
+            33..38 => self.truncate().await,
+            38..43 => self.allocate().await,
+            43..47 => self.copy().await,
+            47..52 => self.mkdir(),
+            52..62 => self.rename(),
+            62..68 => self.unlink(),
+            68..71 => self.link(),
+            71..79 => self.open_or_close().await,
+            79..84 => self.check_one().await,
+            84..86 => self.chmod(),
+            86..89 => self.xattr(),
+            89..93 => self.sync_one().await,
+            93..97 => {
                 let ms = [5, 300, 2500, 9000][self.dice.below(4) as usize];
                 self.say(format!("wait {ms}"));
                 tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -97,37 +115,6 @@ impl Run {
         self.model.modes.insert(attr.ino, 0o644);
         self.m().drive.release(handle).await.expect("released");
     }
-    async fn write(&mut self) {
-        let target = if self.open.is_empty() || self.dice.below(2) == 0 {
-            self.some_file().map(|f| f.1)
-        } else {
-            Some(self.open[self.dice.below(self.open.len() as u64) as usize].1)
-        };
-        let Some(ino) = target else { return };
-        let at = OFFSETS[self.dice.below(7) as usize] + self.dice.below(3);
-        let len = [1, 100, 4096, 60_000, 130_000][self.dice.below(5) as usize];
-        let bytes = if self.dice.below(8) == 0 { vec![0; len] } else { self.dice.noise(len) };
-        self.say(format!("write {ino} {at}+{len}"));
-        let (handle, ours) = self.handle(ino).await;
-        self.m().drive.write(handle, at, Bytes::from(bytes.clone()), false).await.expect("written");
-        let file = self.model.files.get_mut(&ino).expect("modelled");
-        let end = at as usize + len;
-        if file.len() < end {
-            file.resize(end, 0);
-        }
-        file[at as usize..end].copy_from_slice(&bytes);
-        if ours {
-            self.m().drive.flush(handle).await.expect("flushed");
-            self.m().drive.release(handle).await.expect("released");
-        }
-    }
-    async fn truncate(&mut self) {
-        let Some((_, ino)) = self.some_file() else { return };
-        let size = OFFSETS[self.dice.below(7) as usize] + self.dice.below(2) * 999;
-        self.say(format!("truncate {ino} {size}"));
-        self.m().drive.truncate(ino, size, SetAttr::default(), ME).await.expect("cut");
-        self.model.files.get_mut(&ino).expect("modelled").resize(size as usize, 0);
-    }
     fn mkdir(&mut self) {
         let path = ["a", "a/b", "c", "a/3"][self.dice.below(4) as usize].to_string();
         let Some(parent) = self.parent(&path) else { return };
@@ -145,39 +132,37 @@ impl Run {
     fn rename(&mut self) {
         let (from, to) = (self.path(), self.path());
         let (Some(a), Some(b)) = (self.parent(&from), self.parent(&to)) else { return };
+        let (noreplace, exchange) =
+            [(true, false), (false, true), (false, false)][self.dice.below(3) as usize];
         let names = |p: &str| p.rsplit('/').next().unwrap_or("").to_string();
         let (from_name, to_name) = (names(&from), names(&to));
-        let got = self.m().drive.rename((a, from_name.as_bytes()), (b, to_name.as_bytes()), false, false, ME);
+        let (from_at, to_at) = ((a, from_name.as_bytes()), (b, to_name.as_bytes()));
+        let got = self.m().drive.rename(from_at, to_at, noreplace, exchange, ME);
         let Some(&moved) = self.model.names.get(&from) else {
             assert_eq!(got, Err(Error::NotFound));
             return;
         };
         let there = self.model.names.get(&to).copied();
         let dir = |i: &Ino| self.model.dirs.contains_key(i);
-        let below = to.starts_with(&format!("{from}/"));
+        let below = to.starts_with(&format!("{from}/")) || (exchange && from.starts_with(&format!("{to}/")));
         let wrong = match there {
-            _ if there == Some(moved) => false,
+            None => exchange,
+            Some(_) if noreplace => true,
+            Some(t) if t == moved || exchange => false,
             Some(t) if dir(&moved) != dir(&t) => true,
             Some(t) if dir(&t) => self.model.names.keys().any(|n| n.starts_with(&format!("{to}/"))),
             _ => false,
         };
+        let what = format!("rename {from} {to}, noreplace {noreplace}, exchange {exchange}");
         if wrong || below {
-            assert!(got.is_err(), "rename {from} {to}");
+            assert!(got.is_err(), "{what}");
             return;
         }
-        got.unwrap_or_else(|e| panic!("rename {from} {to}: {e}"));
-        self.say(format!("rename {from} {to}"));
-        if there == Some(moved) {
-            return;
+        got.unwrap_or_else(|e| panic!("{what}: {e}"));
+        self.say(what);
+        if there != Some(moved) {
+            self.model.rename(&from, &to, exchange);
         }
-        let inside: Vec<String> =
-            self.model.names.keys().filter(|n| n.starts_with(&format!("{from}/"))).cloned().collect();
-        for old in inside {
-            let ino = self.model.names.remove(&old).expect("named");
-            self.model.names.insert(format!("{to}{}", &old[from.len()..]), ino);
-        }
-        self.model.names.remove(&from);
-        self.model.names.insert(to, moved);
     }
     fn unlink(&mut self) {
         let path = self.path();
@@ -213,22 +198,6 @@ impl Run {
         self.m().drive.setattr(ino, SetAttr { mode: Some(mode), ..SetAttr::default() }, ME).expect("chmod");
         self.model.modes.insert(ino, mode);
     }
-    async fn open_or_close(&mut self) {
-        if self.open.len() > 2 {
-            let (handle, ino) = self.open.remove(0);
-            self.say(format!("close {ino}"));
-            self.m().drive.flush(handle).await.expect("flushed");
-            self.m().drive.release(handle).await.expect("released");
-            return;
-        }
-        let Some((_, ino)) = self.some_file() else { return };
-        if self.open.iter().any(|o| o.1 == ino) {
-            return;
-        }
-        self.say(format!("open {ino}"));
-        let handle = self.m().drive.open(ino, RW).await.expect("opens");
-        self.open.push((handle, ino));
-    }
     async fn sync_one(&mut self) {
         if let Some((_, ino)) = self.some_file() {
             self.say(format!("fsync {ino}"));
@@ -257,6 +226,12 @@ impl Run {
         assert_eq!(attr.mode, self.model.modes[&ino], "mode of {path}");
         let links = self.model.names.values().filter(|i| **i == ino).count();
         assert_eq!(attr.nlink, links as u32, "links of {path}");
+        let mut xattrs = BTreeMap::new();
+        for name in self.m().drive.listxattr(ino).expect("listed") {
+            let value = self.m().drive.getxattr(ino, &name).expect("an attribute");
+            xattrs.insert(name, value);
+        }
+        assert_eq!(xattrs, self.model.xattrs.get(&ino).cloned().unwrap_or_default(), "attributes of {path}");
         let got = self.m().read_ino(ino).await.expect("read");
         let wrong = got.iter().zip(want).position(|(a, b)| a != b);
         assert!(got == *want, "{path} ({ino}): {} bytes, first wrong at {wrong:?}", got.len());
@@ -303,43 +278,6 @@ pub(super) fn seeds(cases: u64) -> Vec<u64> {
     match number("KITH_SEED") {
         Some(seed) => vec![seed],
         None => (0..number("KITH_CASES").unwrap_or(cases)).collect(),
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn random_operations_agree_with_a_model_here_and_on_a_second_node() {
-    for seed in seeds(12) {
-        eprintln!("KITH_SEED={seed}");
-        let holders = [0, 3, 5][seed as usize % 3];
-        let (grid, founding) = (MemGrid::new(holders), found(2));
-        let machine = Machine::start(&founding, 0, &grid).await;
-        let (dice, model) = (Dice::new(seed), Model::default());
-        let mut run = Run { dice, model, machine: Some(machine), open: Vec::new(), log: Vec::new() };
-        for _ in 0..120 {
-            let before = run.log.len();
-            run.step().await;
-            if std::env::var("KITH_TRACE").is_ok() {
-                run.log[before..].iter().for_each(|l| eprintln!("  {l}"));
-            }
-        }
-        for (handle, _) in std::mem::take(&mut run.open) {
-            run.m().drive.release(handle).await.expect("released");
-        }
-        run.compare_all().await;
-        if holders == 0 {
-            continue;
-        }
-        run.m().full().await;
-        let coding = run.m().drive.status().coding.expect("a coding");
-        let first = run.machine.take().expect("running");
-        for holder in 0..usize::from(coding.n - coding.k) {
-            grid.set_up(holder, false);
-        }
-        drop(first);
-        let second = Machine::start(&founding, 1, &grid).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        run.machine = Some(second);
-        run.compare_all().await;
     }
 }
 

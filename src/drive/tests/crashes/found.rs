@@ -1,0 +1,22 @@
+//! What the cuts have found, one small test each.
+
+use super::*;
+use crate::world::Fault;
+
+/// A version is published a moment after it was made. Its record in the journal must not be taken
+/// by a power cut when friends have it: the writes would settle once more, beside it.
+#[tokio::test(start_paused = true)]
+async fn what_friends_have_is_in_the_journal() {
+    for nth in 0..24 {
+        let (grid, founding) = (MemGrid::new(2), found(1));
+        let m = Machine::start(&founding, 0, &grid).await;
+        m.write("f", b"a few bytes").await.unwrap();
+        m.fsync("f").await.unwrap();
+        m.disk.set_fault(Some(Fault::Cut { nth }));
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        let m = m.crash(Crash::Keep(0)).await;
+        m.full().await;
+        assert_eq!(m.names(""), vec!["f"], "cut {nth}");
+        assert_eq!(m.read("f").await.unwrap(), b"a few bytes");
+    }
+}
