@@ -134,7 +134,9 @@ impl Shared {
     async fn load(&self, chunk: &ChunkRef, from: u32, to: u32, whole: bool) -> Result<Bytes> {
         let wanted = pages_of(from, to);
         let all = 0..chunk.pages.len();
-        let pages = if whole { all.clone() } else { wanted.clone() };
+        // What is here is opened as far as it is asked for; what goes on is warmed chunk by chunk.
+        let here = [&self.own, &self.cache].into_iter().any(|s| s.place(&chunk.id).is_some());
+        let pages = if whole && !here { all.clone() } else { wanted.clone() };
         let range = sealed_range(chunk, pages.start).start..sealed_range(chunk, pages.end - 1).end;
         let sealed = match self.local(chunk, range.clone()).await {
             Some(sealed) => sealed,
