@@ -1,6 +1,7 @@
 //! What is pinned stays on this machine, and what is freed does not.
 
 use super::*;
+use crate::promises::promise;
 
 /// Less than a quarter of what is pinned.
 const CACHE: u64 = 2 << 20;
@@ -52,6 +53,7 @@ impl Two {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_pinned_is_read_without_friends_and_after_a_restart() {
+    promise("What is pinned is read with all friends away.");
     let mut t = two().await;
     let photos = t.b.drive.resolve(b"photos").unwrap();
     t.b.drive.pin(photos).await.unwrap();
