@@ -191,7 +191,12 @@ impl Shared {
     pub async fn fsync_inode(&self, ino: Ino) -> Result<()> {
         match self.live(ino) {
             Some(live) => self.fsync_live(&live).await,
-            None => self.journal.sync_all().await.map_err(|e| self.fail(&e)),
+            None => {
+                // Chunks of what was closed before: a file that is written, closed and renamed
+                // is whole under its new name when the directory was synced.
+                self.own.sync().await.map_err(|e| self.fail(&e))?;
+                self.journal.sync_all().await.map_err(|e| self.fail(&e))
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! Every change of the disk fails, once or from then on, for want of room or for good: what the
 //! drive said is synced is there on a disk that works again.
 
-use super::enumerate::{Base, Bases, Case, go_on, in_virtual_time, same};
+use super::cases::{Case, STARTS};
+use super::enumerate::{Base, Bases, go_on, in_virtual_time, same};
 use super::oracle::{Progress, Tree, capture, judge};
 use super::workload::{OPS, Op, Stop, Work};
 use super::*;
@@ -68,7 +69,7 @@ async fn fail(
     let (moments, progress) = (work.moments, work.progress.lock().clone());
     m.disk.set_fault(None);
     let (disk, grid) = (
-        m.disk.crash(if seed % 2 == 0 { Crash::Keep(0) } else { Crash::Seeded(seed) }),
+        m.disk.crash(if seed.is_multiple_of(2) { Crash::Keep(0) } else { Crash::Seeded(seed) }),
         m.client.grid.copy(),
     );
     drop(m);
@@ -76,7 +77,7 @@ async fn fail(
     let m = bases.machine(disk, grid, 0, 2).await?;
     let found = capture(&m).await?;
     judge(&found, &moments, &progress)?;
-    if seed % GO_ON == 0 {
+    if seed.is_multiple_of(GO_ON) {
         go_on(bases, m, &found, seed).await?;
     }
     Ok(())
@@ -138,7 +139,7 @@ fn a_failing_disk_is_said_and_takes_nothing_that_was_synced() {
             nth += stride;
         }
     }
-    for start in enumerate::STARTS.map(|s| s.0) {
+    for start in STARTS.map(|s| s.0) {
         for (errno, forever) in ERRORS.into_iter().flat_map(|e| [(e, false), (e, true)]) {
             for nth in 0.. {
                 tried.openings += 1;

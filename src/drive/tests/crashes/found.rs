@@ -20,3 +20,19 @@ async fn what_friends_have_is_in_the_journal() {
         assert_eq!(m.read("f").await.unwrap(), b"a few bytes");
     }
 }
+
+/// A file is written, closed and put in another's place; only the directory is synced.
+#[tokio::test(start_paused = true)]
+async fn a_directorys_sync_is_for_what_was_closed_too() {
+    let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(1));
+    let m = Machine::start(&founding, 0, &grid).await;
+    m.write("photo", &dice.noise(2_000_000)).await.unwrap();
+    m.fsync("photo").await.unwrap();
+    let better = dice.noise(2_300_000);
+    m.write("new", &better).await.unwrap();
+    m.drive.rename((ROOT_INO, b"new"), (ROOT_INO, b"photo"), false, false, ME).unwrap();
+    m.drive.sync_inode(ROOT_INO).await.unwrap();
+    let m = m.crash(Crash::Keep(0)).await;
+    assert_eq!(m.names(""), vec!["photo"]);
+    assert!(m.read("photo").await.unwrap() == better);
+}

@@ -5,6 +5,7 @@
 //! A failure prints `KITH_CRASH=...`, which runs that one state again. `KITH_CRASH_STATES=n`
 //! checks n states more than were checked before: `target/crash-states` says how far it came.
 
+mod cases;
 mod enumerate;
 mod failing;
 mod found;
@@ -12,7 +13,8 @@ mod oracle;
 mod workload;
 
 use super::*;
-use enumerate::{Bases, Case, Checked, Limit};
+use cases::{Case, Checked, Limit};
+use enumerate::Bases;
 use std::io::Write;
 
 /// What the continuous integration checks: few states of each cut, every case of one operation
@@ -66,7 +68,7 @@ fn long(bases: &Bases, more: u64) {
         let text = format!("{next} {} {} {} {}\n", all.cases, all.states, all.opened, all.went_on);
         let mut file = std::fs::File::create(&path).expect("target/ can be written");
         file.write_all(text.as_bytes()).expect("written");
-        if next % 50 == 0 {
+        if next.is_multiple_of(50) {
             eprintln!("next case {next}: {all}");
         }
     }

@@ -1,15 +1,16 @@
 //! What a drive may be after a crash.
 //!
 //! What kith promises is this. Names, modes, attributes and links are those of one moment: the
-//! journal has them in order, and what of it is there is a beginning of it. Every sync says that
-//! all of them so far are there. The content of a file is what it was at one moment, not before
-//! its last sync. What closing it told the journal is there with all that the journal has after
-//! it, unless a part of the file was sealed since the last sync: the own segments are not synced
+//! journal has them in order, and what of it is there is a beginning of it. Every sync, of
+//! whatever, says that all of them so far are there. The content of a file is what it was at one
+//! moment: not before its last sync, and not before it was last closed when anything was synced
+//! since. What closing it told the journal is there with all that the journal has after it,
+//! unless a part of the file was sealed since the last sync: the own segments are not synced
 //! together with the journal, and a group whose chunk is not there is passed over. A truncation
 //! alone is told a little later.
 
 use super::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// A file or directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,9 +115,8 @@ pub async fn capture(m: &Machine) -> std::result::Result<Tree, String> {
             if entry.attr.kind == FileKind::Dir {
                 todo.push((format!("{path}/"), ino));
             }
-            if !tree.nodes.contains_key(&ino) {
-                let node = node(m, ino).await.map_err(|e| format!("{path}: {e}"))?;
-                tree.nodes.insert(ino, node);
+            if let Entry::Vacant(place) = tree.nodes.entry(ino) {
+                place.insert(node(m, ino).await.map_err(|e| format!("{path}: {e}"))?);
             }
             if tree.names.insert(path.clone(), ino).is_some() {
                 return Err(format!("{path} twice in its directory"));

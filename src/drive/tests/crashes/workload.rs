@@ -171,11 +171,17 @@ impl<'a> Work<'a> {
     fn begin(&self) {
         self.progress.lock().begun = self.moments.len();
     }
-    /// Everything in the journal is on the disk, and these files' contents.
+    /// Everything in the journal is on the disk, and what was closed; and all of these files.
     fn synced(&self, files: &[Ino]) {
         let mut progress = self.progress.lock();
         let last = self.moments.len() - 1;
         progress.synced = last;
+        for (i, moment) in self.moments.iter().enumerate() {
+            if let Some((ino, How::Told | How::Sealed)) = moment.content {
+                let floor = progress.files.entry(ino).or_insert(0);
+                *floor = i.max(*floor);
+            }
+        }
         files.iter().for_each(|ino| {
             progress.files.insert(*ino, last);
         });
