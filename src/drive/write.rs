@@ -15,6 +15,9 @@ use tokio::sync::mpsc;
 
 /// The end of a file is sealed at close, instead of going through the journal, from here on.
 const SEAL_AT_CLOSE: u64 = 128 << 10;
+/// Bytes of a file in one record of the journal, of which the shortest files take 1 MiB: while a
+/// chunk is being sealed, all of it may be written once more and be told in the meantime.
+const DATA_MAX: usize = 512 << 10;
 /// Longest a writer waits for room before it is told that there is none.
 const PRESSURE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -250,6 +253,7 @@ impl Shared {
             }
             state.dirty.as_mut().map(Dirty::take_sealed_unjournaled).unwrap_or_default()
         };
+        let ranges = in_records(ranges);
         let object = live.object;
         let parts = u32::try_from(sealed.len() + ranges.len()).map_err(|e| Error::Internal(e.to_string()))?;
         for (index, layer) in sealed {
@@ -282,6 +286,15 @@ impl Shared {
             self.seal(live, index);
         }
     }
+}
+
+/// Ranges, each short enough for a record.
+fn in_records(ranges: Vec<Unjournaled>) -> Vec<Unjournaled> {
+    let short = |(offset, bytes, from, to): Unjournaled| {
+        let starts = (from..to).step_by(DATA_MAX);
+        starts.map(move |at| (offset + (at - from) as u64, bytes.clone(), at, to.min(at + DATA_MAX)))
+    };
+    ranges.into_iter().flat_map(short).collect()
 }
 
 fn worth_sealing(dirty: &Dirty, index: u64, layers: &Layers) -> bool {

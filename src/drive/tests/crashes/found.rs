@@ -1,4 +1,4 @@
-//! What the cuts have found, one small test each.
+//! What the cuts and the random operations have found, one small test each.
 
 use super::*;
 use crate::world::Fault;
@@ -35,4 +35,21 @@ async fn a_directorys_sync_is_for_what_was_closed_too() {
     let m = m.crash(Crash::Keep(0)).await;
     assert_eq!(m.names(""), vec!["photo"]);
     assert!(m.read("photo").await.unwrap() == better);
+}
+
+/// A chunk is being sealed and written over as a whole meanwhile: more than one record takes.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_written_over_while_it_is_sealed_can_be_synced() {
+    let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(2));
+    let m = Machine::start(&founding, 0, &grid).await;
+    let (_, handle) = m.drive.create(ROOT_INO, b"f", 0o644, RW, ME).unwrap();
+    let mut last = Vec::new();
+    for _ in 0..3 {
+        // The sealers have not been there between one and the next.
+        last = dice.noise(1 << 20);
+        m.drive.try_write(handle, 0, &last).unwrap().unwrap();
+    }
+    m.drive.fsync(handle).await.unwrap();
+    let m = m.crash(Crash::Keep(0)).await;
+    assert!(m.read("f").await.unwrap() == last);
 }
