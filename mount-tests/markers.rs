@@ -163,7 +163,13 @@ fn nothing_is_in_clear_on_any_disk_or_on_the_wire() {
     lab.start("guest");
     secrets.extend(ticket_used(&lab, "guest", &["--drive", DRIVE, "--as", "writer"]));
     let second = mount(&lab, "guest");
-    let read = std::fs::read(second.join(format!("{NAME}-dir/{NAME}-39"))).unwrap();
+    // A mount is ready before what others wrote has arrived.
+    let last = second.join(format!("{NAME}-dir/{NAME}-39"));
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !last.exists() && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let read = std::fs::read(&last).unwrap();
     assert!(found_in(&read, CONTENT.as_bytes()), "the search itself works");
     let _ = std::fs::read_dir(second.join("no such directory"));
     let mut markers: Vec<Vec<u8>> =
