@@ -31,6 +31,7 @@ fn show(pin: &PinLine) {
         Some(path) => path,
     };
     let here = match pin.missing {
+        _ if !pin.looked => "not looked through yet".into(),
         0 => "all here".into(),
         n => format!("{n} not here yet: {}", pin.why.as_deref().unwrap_or_default()),
     };

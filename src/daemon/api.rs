@@ -188,6 +188,8 @@ pub struct PinLine {
     pub drive: String,
     /// In the drive; empty: all of it. None: it is gone.
     pub path: Option<String>,
+    /// It was looked through; else the numbers are not known yet.
+    pub looked: bool,
     pub files: u64,
     pub bytes: u64,
     /// Files of which something is not here yet, and why, of one of them.

@@ -3,7 +3,7 @@
 use super::api::{Exit, Line, Outcome, PinLine, Trouble};
 use super::node::NodeDrive;
 use super::runner::Runner;
-use crate::drive::{Files, PinReport, Unpin};
+use crate::drive::{PinReport, Unpin};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(100);
 
 fn line(drive: &str, report: PinReport) -> PinLine {
-    let PinReport { path, files, bytes, missing, why, .. } = report;
-    PinLine { drive: drive.into(), path, files, bytes, missing, why }
+    let PinReport { path, looked, files, bytes, missing, why, .. } = report;
+    PinLine { drive: drive.into(), path, looked, files, bytes, missing, why }
 }
 
 impl Runner {
@@ -32,12 +32,14 @@ impl Runner {
         let object = d.drive.object_of(ino).map_err(failed)?;
         d.drive.pin(ino).await.map_err(failed)?;
         let report = loop {
-            // The first pass that began after this was pinned has it in its report.
             match d.drive.pins().into_iter().find(|r| r.object == object) {
-                Some(report) => break report,
-                None => tokio::time::sleep(LOOK).await,
+                Some(report) if report.looked => break report,
+                Some(_) => tokio::time::sleep(LOOK).await,
+                None => {
+                    let what = format!("{} is not pinned", path.display());
+                    return Err(Trouble::new(what, "it was freed meanwhile", "pin it again"));
+                }
             }
-            d.drive.getattr(ino).map_err(failed)?;
         };
         match (report.missing, &report.why) {
             (0, _) => Ok(Line::Pins { pins: vec![line(&d.name, report)] }),

@@ -44,6 +44,8 @@ pub struct Pins {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PinReport {
     pub object: ObjectId,
+    /// A pass looked since it was pinned, or since the start; else nothing below is known.
+    pub looked: bool,
     /// Of the place, `/` between names; empty for the root, None when it is gone.
     pub path: Option<String>,
     pub files: u64,
@@ -97,6 +99,8 @@ impl Shared {
                 return Err(Error::NoSpace);
             }
             pins.objects.insert(object);
+            // What an earlier pass found is no answer to whoever asks now.
+            pins.reports.retain(|report| report.object != object);
         }
         self.save_pins().await?;
         self.pins_wake.notify_one();
@@ -127,9 +131,19 @@ impl Shared {
         Ok(Unpin::Freed(before.saturating_sub(kept())))
     }
 
-    /// What is pinned, as the last pass found it.
+    /// All that is pinned, as the last pass found it.
     pub fn pin_reports(&self) -> Vec<PinReport> {
-        self.pins.lock().reports.clone()
+        let (mut reports, objects) = {
+            let pins = self.pins.lock();
+            (pins.reports.clone(), pins.objects.clone())
+        };
+        for object in objects {
+            if !reports.iter().any(|report| report.object == object) {
+                let path = self.path_of(object);
+                reports.push(PinReport { looked: false, path, ..PinReport::new(object) });
+            }
+        }
+        reports
     }
 
     async fn save_pins(&self) -> Result<()> {
@@ -302,7 +316,7 @@ impl Shared {
 
 impl PinReport {
     fn new(object: ObjectId) -> PinReport {
-        PinReport { object, path: None, files: 0, bytes: 0, missing: 0, why: None }
+        PinReport { object, looked: true, path: None, files: 0, bytes: 0, missing: 0, why: None }
     }
     fn miss(&mut self, why: &Error) {
         self.missing += 1;

@@ -57,8 +57,9 @@ async fn what_is_pinned_is_read_without_friends_and_after_a_restart() {
     let mut t = two().await;
     let photos = t.b.drive.resolve(b"photos").unwrap();
     t.b.drive.pin(photos).await.unwrap();
+    assert!(matches!(&t.b.drive.pins()[..], [r] if !r.looked && r.path.as_deref() == Some("photos")));
     let reports = t.pass().await;
-    assert_eq!(reports.len(), 1);
+    assert!(reports.len() == 1 && reports[0].looked);
     let all: u64 = t.files.iter().map(|f| f.1.len() as u64).sum();
     let r = &reports[0];
     assert_eq!((r.path.as_deref(), r.files, r.bytes, r.missing), (Some("photos"), 7, all, 0), "{r:?}");
