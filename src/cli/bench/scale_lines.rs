@@ -121,6 +121,34 @@ fn fill(m: &Mounted, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     Ok(())
 }
 
+/// Takes away the indexes below a directory: how many bytes they had.
+fn forget_indexes(state: &Path) -> Outcome<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(state).map_err(|e| failed(state, e))?.flatten() {
+        let path = entry.path();
+        match entry.file_type().is_ok_and(|t| t.is_dir()) {
+            true if entry.file_name() == "index" => {
+                bytes += tree_bytes(&path);
+                std::fs::remove_dir_all(&path).map_err(|e| failed(&path, e))?;
+            }
+            true => bytes += forget_indexes(&path)?,
+            false => {}
+        }
+    }
+    Ok(bytes)
+}
+
+/// Bytes of the files at and below a directory.
+fn tree_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let size = |e: std::fs::DirEntry| match e.metadata() {
+        Ok(m) if m.is_dir() => tree_bytes(&e.path()),
+        Ok(m) => m.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
+}
+
 fn many(ground: &Ground, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()> {
     let m = Mounted::build(ground, scale.name, 1, None)?;
     std::thread::sleep(Duration::from_secs(2));
@@ -130,27 +158,33 @@ fn many(ground: &Ground, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()>
 
     let files = scale.files;
     let Mounted { grid: LocalGrid { you, friends }, dir } = m;
-    let you_dir = you.dir.clone();
+    let (you_dir, state) = (you.dir.clone(), you.home.state.clone());
     you.stop();
-    let start = Instant::now();
-    let you = NodeProcess::start("you", &you_dir)?;
-    local_grid::mount(&you, DRIVE, &dir)?;
-    let listed = std::fs::read_dir(&dir).map_err(|e| failed(&dir, e))?.count();
-    row(Row::new(
-        format!("{files} files: start until the mount lists its root"),
-        start.elapsed().as_secs_f64(),
-        "s",
-        Target::AtMost(2.0),
-    ));
-    if listed == 0 {
-        return Err(failed(&dir, "the mount came up empty"));
-    }
+    let again = |after: &str, target: Target, row: &mut dyn FnMut(Row)| -> Outcome<NodeProcess> {
+        let start = Instant::now();
+        let you = NodeProcess::start("you", &you_dir)?;
+        local_grid::mount(&you, DRIVE, &dir)?;
+        let listed = std::fs::read_dir(&dir).map_err(|e| failed(&dir, e))?.count();
+        let what = format!("{files} files: start {after}, until the mount lists its root");
+        row(Row::new(what, start.elapsed().as_secs_f64(), "s", target));
+        match listed {
+            0 => Err(failed(&dir, "the mount came up empty")),
+            _ => Ok(you),
+        }
+    };
+    let you = again("after a clean end", Target::AtMost(2.0), row)?;
     let (took, seen) = program_lines(Command::new("find").arg(&dir).args(["-type", "f"]))?;
     if seen != files {
         return Err(failed(&dir, format!("find sees {seen} files of {files}")));
     }
     row(Row::new(format!("find over {files} files"), took, "s", scale.find));
     row(resident_row(scale, "start and find", you.pid())?);
+    you.kill();
+    let you = again("after kill -9", Target::AtMost(5.0), row)?;
+    you.kill();
+    row(Row::new(format!("{files} files: index on disk"), forget_indexes(&state)? as f64 / 1e6, "MB", Target::None));
+    let you = again("without an index, as after a power cut", Target::None, row)?;
+    row(resident_row(scale, "making the index again", you.pid())?);
     you.stop();
     friends.into_iter().filter_map(|f| f.process).for_each(NodeProcess::stop);
     Ok(())
