@@ -4,18 +4,16 @@ use super::shared::Shared;
 use crate::content::{HolderStream, SharePlace};
 use crate::grid::{DriveAccess, LeasedShare};
 use crate::keys::{DriveId, Epoch, LogId, NodeId, PackId, Signed};
-use crate::tree::Key;
+use crate::tree::{Key, tables};
 use crate::wire::Head;
 use std::sync::{Arc, Weak};
 
-/// Index table of entries as signed: log / sequence number. (Those of the tree are lower.)
-const ENTRIES: u8 = 200;
-/// Index table of this drive's own few values.
+/// Index table of this drive's own few values. (Those of the tree are lower.)
 const OWN: u8 = 201;
 
 /// Where an entry's bytes are.
 pub fn entry_key(log: &LogId, seq: u64) -> Key {
-    Key { table: ENTRIES, group: log.0.to_vec(), item: seq.to_be_bytes().to_vec() }
+    Key { table: tables::SIGNED, group: log.0.to_vec(), item: seq.to_be_bytes().to_vec() }
 }
 
 /// Where the next operation's number is.

@@ -26,6 +26,7 @@ mod pins;
 mod publisher;
 mod ranges;
 mod reader;
+mod rebuild;
 mod records;
 mod remake;
 mod replay;

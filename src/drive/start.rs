@@ -1,88 +1,30 @@
 //! Opening a drive: what this machine's disk says of it.
 
-use super::access::{entry_key, next_key};
+use super::access::next_key;
 use super::api::Invalidation;
 use super::chunks::PageCache;
 use super::live::Live;
 use super::lost::{LOST, LostShares};
-use super::merger::BATCH_BYTES;
 use super::pins::{PINS, Pins};
+use super::rebuild::{Rebuild, restore_operations};
 use super::replay::Replay;
 use super::setup::{DriveSetup, OpenError};
 use super::shared::{Core, SealJob, Shared};
 use super::uploads::PackState;
 use crate::grid::Level;
-use crate::keys::{AdminLog, DriveId, DriveKeys, LogId, Signed, decode_canonical};
+use crate::keys::{AdminLog, DriveId, Signed, decode_canonical};
 use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError};
-use crate::tree::{Change, Checked, Fold, ObjectId, Opened};
-use crate::world::{Blocking, Index};
+use crate::tree::{Change, Fold, ObjectId};
+use crate::world::{Blocking, Found};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
 
-/// Entries folded at once when the index is built anew.
-const REBUILD_BATCH: usize = 256;
 /// Own chunks that are safe elsewhere are kept up to this.
 const OWN_KEPT: u64 = 2 << 30;
 const ADMIN_MAX: usize = 64 << 20;
-
-/// What is built while entries are read.
-struct Rebuild {
-    index: Arc<dyn Index>,
-    fold: Fold,
-    keys: DriveKeys,
-    log: LogId,
-    batch: Vec<(Vec<u8>, Opened)>,
-    batch_bytes: usize,
-    needed: bool,
-    /// Operations of this device that its entries carry.
-    published: BTreeSet<u64>,
-    refused: u64,
-    failed: Option<String>,
-}
-
-impl Rebuild {
-    fn entry(&mut self, bytes: &[u8]) {
-        if !self.needed {
-            return;
-        }
-        // Verified when it came in, and sealed on this machine's disk since.
-        let opened = Checked::claimed(bytes, &self.keys.drive()).and_then(|c| c.open(&self.keys));
-        match opened {
-            Ok(opened) => {
-                self.batch_bytes += bytes.len();
-                self.batch.push((bytes.to_vec(), opened));
-            }
-            Err(_) => self.refused += 1,
-        }
-        if self.batch.len() >= REBUILD_BATCH || self.batch_bytes >= BATCH_BYTES {
-            self.flush();
-        }
-    }
-    fn flush(&mut self) {
-        let (mut writes, mut entries) = (Vec::new(), Vec::new());
-        self.batch_bytes = 0;
-        for (bytes, opened) in self.batch.drain(..) {
-            let log = opened.header.log();
-            if log == self.log {
-                self.published.extend(opened.operations.iter().map(|op| op.n));
-            }
-            writes.push((opened.hash, entry_key(&log, opened.header.seq), bytes));
-            entries.push(opened);
-        }
-        let done = self.fold.take(&*self.index, entries).map_err(|e| e.to_string()).and_then(|mut step| {
-            // One that found no place to wait comes again from friends.
-            let taken = writes.into_iter().filter(|(hash, ..)| !step.turned_away.contains(hash));
-            step.batch.writes.extend(taken.map(|(_, key, bytes)| (key, Some(bytes))));
-            self.index.commit(step.batch).map_err(|e| e.to_string())
-        });
-        if let Err(e) = done {
-            self.failed.get_or_insert(e);
-        }
-    }
-}
 
 /// A drive's parts, and the ends of its queues.
 type Started = (Arc<Shared>, mpsc::UnboundedReceiver<SealJob>, mpsc::UnboundedReceiver<Invalidation>);
@@ -124,39 +66,21 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         opened.map_err(|error| OpenError::Disk { path: state.join("index"), error })??
     };
     let index = opened.index;
-    let mut fold = Fold::open(&*index, log, &label).map_err(|e| OpenError::Tree(e.to_string()))?;
-    fold.rebuilding(true);
-    let rebuild = Rebuild {
-        index: index.clone(),
-        fold,
-        keys: keys.clone(),
-        log,
-        batch: Vec::new(),
-        batch_bytes: 0,
-        needed: opened.empty,
-        published: BTreeSet::new(),
-        refused: 0,
-        failed: None,
-    };
+    let fold = Fold::open(&*index, log, &label).map_err(|e| OpenError::Tree(e.to_string()))?;
+    let rebuild = Rebuild::new(index.clone(), fold, keys.clone(), opened.found);
     let entries_dir = state.join("entries");
+    let skim = opened.found == Found::All;
     let entries =
-        EntryLog::open(&world, &entries_dir, &drive, &local, rebuild, |r, _, bytes| r.entry(bytes)).await?;
+        EntryLog::open(&world, &entries_dir, &drive, &local, skim, rebuild, |r, _, bytes| r.entry(bytes))
+            .await?;
     let (entry_log, damage) = (entries.log, entries.damage);
-    let mut rebuilt = entries.state;
-    rebuilt.flush();
-    rebuilt.fold.rebuilding(false);
-    if let Some(why) = rebuilt.failed {
-        return Err(OpenError::Tree(why));
-    }
-    let in_tree: BTreeSet<u64> = rebuilt.fold.pending().into_iter().collect();
-    let (empty, published_ops) = (opened.empty, rebuilt.published.clone());
-    let wanted = move |n: u64| if empty { !published_ops.contains(&n) } else { in_tree.contains(&n) };
+    let rebuilt = entries.state.finish().map_err(OpenError::Tree)?;
     let journal = Journal::open(
         &world,
         &state.join("journal"),
         &local,
         journal_options(world.blocking, &options),
-        Replay::new(wanted),
+        Replay::new(rebuilt.wanted(opened.found)),
         |replay, record| replay.record(record),
     )
     .await?;
@@ -243,7 +167,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     if rebuilt.refused > 0 || replay.malformed > 0 {
         shared.note(format!("{} records could not be read", rebuilt.refused + replay.malformed));
     }
-    restore_operations(&shared, &mut replay, opened.empty)?;
+    restore_operations(&shared, &mut replay, opened.found)?;
     restore_gone(&shared)?;
     restore_files(&shared, &mut replay).await?;
     restore_packs(&shared, &mut replay).await?;
@@ -288,34 +212,6 @@ async fn load_admin(
         file.store(&crate::keys::encode(&given.to_vec())).await?;
     }
     Ok(log)
-}
-
-/// Pending operations: in the tree again if the index was built anew.
-fn restore_operations(
-    shared: &Shared,
-    replay: &mut Replay,
-    rebuilt: bool,
-) -> std::result::Result<(), OpenError> {
-    let mut core = shared.core.lock();
-    let kept = std::mem::take(&mut replay.ops);
-    if rebuilt {
-        for pending in kept.into_values() {
-            let n = pending.op.n;
-            // One that the tree refuses must not keep the others, and the drive, away.
-            if let Err(e) = shared.apply(&mut core, pending) {
-                shared.note(format!("change {n} of this machine cannot be made again: {e}"));
-            }
-        }
-        return Ok(());
-    }
-    let mut told: BTreeMap<u64, Vec<crate::keys::ChunkId>> =
-        kept.into_iter().map(|(n, pending)| (n, pending.chunks)).collect();
-    let ops = core.fold.pending_operations(&*shared.index).map_err(|e| OpenError::Tree(e.to_string()))?;
-    for op in ops {
-        let chunks = told.remove(&op.n).unwrap_or_default();
-        core.pending.insert(op.n, super::shared::Pending { op, chunks });
-    }
-    Ok(())
 }
 
 /// Objects that came and went before the last end, too late to be taken back.

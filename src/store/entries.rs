@@ -30,11 +30,14 @@ pub struct EntryLog {
 
 impl EntryLog {
     /// Open `dir/<drive>`, giving each entry's number and bytes to `replay`, one at a time.
+    /// `skim`: what it holds is known already; of all but the last only the heads are read, and
+    /// nothing is given.
     pub async fn open<S: Send + 'static>(
         world: &World,
         dir: &Path,
         drive: &DriveId,
         key: &LocalKey,
+        skim: bool,
         state: S,
         mut replay: impl FnMut(&mut S, Lsn, &[u8]) + Send + 'static,
     ) -> Result<EntryLogOpened<S>, StoreError> {
@@ -44,6 +47,7 @@ impl EntryLog {
             max_len: u64::MAX,
             reserve: 0,
             prewrite: false,
+            skim,
             sync_after: Duration::from_millis(900),
         };
         let name = drive.to_string();
@@ -56,7 +60,7 @@ impl EntryLog {
             options,
             state,
             move |state, record| {
-                if record.kind == ENTRY {
+                if record.kind == ENTRY && !skim {
                     replay(state, record.lsn, record.payload);
                 }
             },

@@ -57,7 +57,32 @@ pub mod tables {
     /// () / () -> [`super::Totals`]. It follows from the inodes, and every operation would
     /// touch it: so it is no part of what operations read and write.
     pub const TOTALS: u8 = 71;
+    /// log / sequence number -> a signed entry, kept beside the tree by whoever has one.
+    pub const SIGNED: u8 = 72;
+
+    /// The number a group begins with, where groups made one after another had better lie
+    /// together in an index: those named by objects, whose ids begin with a counter.
+    pub fn group_number(table: u8, group: &[u8]) -> Option<u64> {
+        match table {
+            INODE | DIRENT | NAME | XATTR | CONTENT | DIVERTED => group.first_chunk(),
+            // Its low bits are the object's counter.
+            INO => return Some(u64::from_be_bytes(*group.first_chunk()?) & super::INO_COUNTER),
+            _ => None,
+        }
+        .map(|n| u64::from_be_bytes(*n))
+    }
+
+    /// The same of an item in its group.
+    pub fn item_number(table: u8, item: &[u8]) -> Option<u64> {
+        match table {
+            APPLIED | PENDING | SIGNED => item.first_chunk().map(|n| u64::from_be_bytes(*n)),
+            _ => None,
+        }
+    }
 }
+
+/// Bits of an inode number that its object's counter takes, as long as no two objects meet.
+pub const INO_COUNTER: u64 = (1 << 43) - 1;
 
 /// Where a name is: a directory and a name in it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

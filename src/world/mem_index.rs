@@ -1,30 +1,39 @@
 //! An index in memory, and the one rule by which keys are blinded and ordered.
 
-use super::{Index, Indexes, Opened};
+use super::{Found, Index, Indexes, Opened};
 use crate::keys::{Purpose, derive};
-use crate::tree::{Batch, CURSOR_MIN, Cursor, Key, Table, TableError};
+use crate::tree::{Batch, CURSOR_MIN, Cursor, Key, Table, TableError, tables};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of a blinded key: table, hash of the group, hash of the item.
-pub const BLINDED_LEN: usize = 1 + HASH_LEN + HASH_LEN;
-/// Bytes of each hash in a blinded key.
-pub const HASH_LEN: usize = 16;
+/// Bytes of a blinded key: table, group, item.
+pub const BLINDED_LEN: usize = 1 + PART_LEN + PART_LEN;
+/// Bytes that stand for a group, and for an item.
+const PART_LEN: usize = 16;
 
 /// A key as an index stores it: nobody without the blinder's key can tell what it names.
 pub type Blinded = [u8; BLINDED_LEN];
 
 /// Turns keys into blinded ones and gives the order inside a group.
 ///
-/// The cursor of an item is the first 8 bytes, big-endian, of its keyed hash, whose top bit
-/// is kept clear so that it is also a good `off_t`, and which is moved above [`CURSOR_MIN`].
+/// A group is 16 bytes of its keyed hash; where it has a number ([`tables::group_number`]), that
+/// number and 8 bytes of the hash: so things made together lie together, and what an index shows
+/// to somebody without the key is how many there are.
+///
+/// An item is its cursor and 8 more bytes of its keyed hash. The cursor is the first 8 bytes,
+/// big-endian, of the hash, or the item's number where it has one ([`tables::item_number`]); its
+/// top bit is kept clear so that it is also a good `off_t`, and it lies above [`CURSOR_MIN`].
 #[derive(Clone)]
 pub struct Blinder {
     group: [u8; 32],
     item: [u8; 32],
+}
+
+fn first_8(hash: &blake3::Hash) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    [a, b, c, d, e, f, g, h]
 }
 
 impl Blinder {
@@ -35,11 +44,13 @@ impl Blinder {
     }
     /// The stored form of a key.
     pub fn key(&self, key: &Key) -> Blinded {
-        let mut out = self.prefix(key.table, &key.group, 0);
         let hash = blake3::keyed_hash(&self.item, &key.item);
-        out[1 + HASH_LEN..].copy_from_slice(&hash.as_bytes()[..HASH_LEN]);
-        let cursor = settle(cursor_of(&out));
-        out[1 + HASH_LEN..1 + HASH_LEN + 8].copy_from_slice(&cursor.to_be_bytes());
+        let cursor = match tables::item_number(key.table, &key.item) {
+            Some(number) => number.saturating_add(CURSOR_MIN + 1).min(u64::MAX >> 1),
+            None => settle(u64::from_be_bytes(first_8(&hash))),
+        };
+        let mut out = self.prefix(key.table, &key.group, cursor);
+        out[BLINDED_LEN - 8..].copy_from_slice(&hash.as_bytes()[8..16]);
         out
     }
     /// The first possible key of a group at a cursor.
@@ -47,23 +58,29 @@ impl Blinder {
         let mut out = [0; BLINDED_LEN];
         out[0] = table;
         let hash = blake3::keyed_hash(&self.group, group);
-        out[1..1 + HASH_LEN].copy_from_slice(&hash.as_bytes()[..HASH_LEN]);
-        out[1 + HASH_LEN..1 + HASH_LEN + 8].copy_from_slice(&cursor.to_be_bytes());
+        match tables::group_number(table, group) {
+            Some(number) => {
+                out[1..9].copy_from_slice(&number.to_be_bytes());
+                out[9..1 + PART_LEN].copy_from_slice(&first_8(&hash));
+            }
+            None => out[1..1 + PART_LEN].copy_from_slice(&hash.as_bytes()[..PART_LEN]),
+        }
+        out[1 + PART_LEN..1 + PART_LEN + 8].copy_from_slice(&cursor.to_be_bytes());
         out
     }
-    /// The keys of a group strictly after a cursor.
-    pub fn range(&self, table: u8, group: &[u8], after: Option<Cursor>) -> (Bound<Blinded>, Bound<Blinded>) {
+    /// The keys of a group strictly after a cursor: the first and the last there may be.
+    pub fn range(&self, table: u8, group: &[u8], after: Option<Cursor>) -> (Blinded, Blinded) {
         let from = after.map_or(0, |c| c.saturating_add(1));
         let mut last = self.prefix(table, group, u64::MAX);
         last[BLINDED_LEN - 8..].fill(0xff);
-        (Bound::Included(self.prefix(table, group, from)), Bound::Included(last))
+        (self.prefix(table, group, from), last)
     }
 }
 
 /// The cursor inside a blinded key.
 pub fn cursor_of(key: &Blinded) -> Cursor {
     let mut bytes = [0; 8];
-    bytes.copy_from_slice(&key[1 + HASH_LEN..1 + HASH_LEN + 8]);
+    bytes.copy_from_slice(&key[1 + PART_LEN..1 + PART_LEN + 8]);
     u64::from_be_bytes(bytes)
 }
 
@@ -105,7 +122,7 @@ impl MemIndex {
 
 impl Indexes for MemIndexes {
     fn open(&self, _dir: &Path, key: &[u8; 32]) -> Result<Opened, TableError> {
-        Ok(Opened { index: Arc::new(MemIndex::new(key)), empty: true })
+        Ok(Opened { index: Arc::new(MemIndex::new(key)), found: Found::Nothing })
     }
 }
 
@@ -121,7 +138,8 @@ impl Table for MemIndex {
         limit: usize,
     ) -> Result<Vec<(Cursor, Vec<u8>)>, TableError> {
         let map = self.map.read();
-        let range = map.range(self.blinder.range(table, group, after));
+        let (first, last) = self.blinder.range(table, group, after);
+        let range = map.range(first..=last);
         Ok(take_page(range.map(|(k, v)| (*k, v.clone())), limit))
     }
 }

@@ -18,7 +18,7 @@ mod mem_index;
 mod real;
 mod sim_disk;
 
-pub use mem_index::{BLINDED_LEN, Blinded, Blinder, HASH_LEN, MemIndex, MemIndexes, cursor_of, take_page};
+pub use mem_index::{BLINDED_LEN, Blinded, Blinder, MemIndex, MemIndexes, cursor_of, take_page};
 pub use real::{OsRng, RealDisk, RealNet, SystemClock};
 #[cfg(test)]
 pub(crate) use sim_disk::stored;
@@ -113,14 +113,25 @@ pub trait Index: Table + Send + Sync + 'static {
     fn commit(&self, batch: Batch) -> Result<(), TableError>;
     /// Everything committed so far is durable when this returns (blocking).
     fn flush(&self) -> Result<(), TableError>;
-    /// Mark a clean end; without it the next open starts empty.
+    /// Mark a clean end; without it the next open starts empty, or older.
     fn close(&self) -> Result<(), TableError>;
 }
 
-/// An index as opened: empty when it was new, damaged, or not closed cleanly.
+/// An index as opened.
 pub struct Opened {
     pub index: Arc<dyn Index>,
-    pub empty: bool,
+    pub found: Found,
+}
+
+/// What was found in an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is empty: new, damaged, or not to be trusted after a power cut.
+    Nothing,
+    /// What it was after some commit; the process was killed before later ones were kept.
+    Older,
+    /// All that was committed.
+    All,
 }
 
 /// Opens indexes. `key` seals values and blinds keys.

@@ -6,9 +6,17 @@ const DIR: &str = "/state/entries";
 const DRIVE: DriveId = DriveId([5; 32]);
 
 async fn open(disk: &SimDisk) -> Result<EntryLogOpened<Vec<(Lsn, Vec<u8>)>>, StoreError> {
-    EntryLog::open(&world(disk.clone(), 1), Path::new(DIR), &DRIVE, &key(), Vec::new(), |all, lsn, entry| {
-        all.push((lsn, entry.to_vec()));
-    })
+    EntryLog::open(
+        &world(disk.clone(), 1),
+        Path::new(DIR),
+        &DRIVE,
+        &key(),
+        false,
+        Vec::new(),
+        |all, lsn, entry| {
+            all.push((lsn, entry.to_vec()));
+        },
+    )
     .await
 }
 

@@ -44,6 +44,9 @@ pub struct JournalOptions {
     pub reserve: u64,
     /// Fill files with zeros before use: overwriting syncs twice as fast as appending.
     pub prewrite: bool,
+    /// Opening gives no records: somebody knows them all. Only the last frame is opened, and
+    /// the others are looked at if something is wrong.
+    pub skim: bool,
     /// A change is synced at the latest this long after it was made.
     pub sync_after: Duration,
 }
@@ -56,6 +59,7 @@ impl Default for JournalOptions {
             max_len: 8 << 30,
             reserve: 64 << 20,
             prewrite: true,
+            skim: false,
             sync_after: Duration::from_millis(900),
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn open<S>(
     disk: Arc<dyn Disk>,
     dir: &Path,
     keys: &Arc<Keys>,
-    options: JournalOptions,
+    mut options: JournalOptions,
     run: u64,
     mut state: S,
     mut replay: impl FnMut(&mut S, Record<'_>),
@@ -49,6 +49,10 @@ pub(super) fn open<S>(
         disk.remove_dir_all(&building).map_err(io("remove what a crash left of"))?;
     }
     let mut found = recover(&*disk, dir, keys, &options, &mut state, &mut replay)?;
+    if options.skim && !found.damage.is_empty() {
+        options.skim = false;
+        found = recover(&*disk, dir, keys, &options, &mut state, &mut replay)?;
+    }
     let records = found.records;
     let mut damage: Vec<Damage> = adopted.clone().flatten().into_iter().collect();
     let mut aside = None;

@@ -99,7 +99,7 @@ pub(super) fn recover<S>(
         recovery.damage.push(Damage { file: dir.to_path_buf(), offset: 0, what });
         return Ok(recovery);
     }
-    follow(&mut recovery, &found, keys, state, replay)?;
+    follow(&mut recovery, &found, keys, options.skim, state, replay)?;
     Ok(recovery)
 }
 
@@ -114,7 +114,9 @@ fn scan(
 ) -> Result<(), StoreError> {
     let io = |e| StoreError::io(&file.path, "read", e);
     let len = file.file.len().map_err(io)?.max(options.file_len.min(BLOCK));
-    let mut window = vec![0; SCAN.min(len as usize).max(BLOCK as usize)];
+    // Where bodies are not wanted they are passed over.
+    let scan = if options.skim { BLOCK as usize } else { SCAN };
+    let mut window = vec![0; scan.min(len as usize).max(BLOCK as usize)];
     let (mut start, mut filled) = (0u64, 0usize);
     let (mut at, mut last) = (0u64, 0u64);
     while at + HEADER as u64 <= len {
@@ -143,6 +145,7 @@ fn follow<S>(
     recovery: &mut Recovery,
     found: &[Found],
     keys: &Keys,
+    skim: bool,
     state: &mut S,
     replay: &mut impl FnMut(&mut S, Record<'_>),
 ) -> Result<(), StoreError> {
@@ -157,6 +160,11 @@ fn follow<S>(
     let mut next = start(recovery, found);
     while let Some(n) = next {
         let f = &found[n];
+        if skim && n + 1 < found.len() {
+            recovery.chain.push(*f);
+            next = after(recovery, found, &by_prev, &synced, n);
+            continue;
+        }
         let good = read_body(&recovery.files[f.file], f, &mut body)? && f.header.open(keys, &mut body);
         let trimmed = recovery.trimmed;
         let mut seen = 0;

@@ -12,6 +12,7 @@ fn small() -> JournalOptions {
         max_len: 1 << 20,
         reserve: 0,
         prewrite: false,
+        skim: false,
         sync_after: Duration::from_millis(900),
     }
 }

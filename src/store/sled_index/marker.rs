@@ -13,6 +13,14 @@
 //! per file: name length u32, name, length u64, inode u64, ctime seconds i64, nanoseconds i64;
 //! check [32] = derive("disk checksum", index key, [all that goes before])
 //! ```
+//!
+//! While an index is open another mark says so: in which boot, and over which file. Who finds it
+//! there in the same boot knows that the process was killed and that the kernel has all that it
+//! wrote.
+//!
+//! ```text
+//! magic "kithopn1", inode of sled's file u64, boot id; check [32] as above
+//! ```
 
 use crate::keys::{Purpose, derive_array};
 use std::fs::{self, File};
@@ -21,6 +29,43 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"kithidx2";
+
+const OPEN_MAGIC: &[u8; 8] = b"kithopn1";
+/// Linux: 36 characters that are others after every start of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The bytes that say that the database in `db` is open; None where boots cannot be told apart.
+fn opened(db: &Path, key: &[u8; 32]) -> Option<Vec<u8>> {
+    let boot = fs::read(BOOT_ID).ok()?;
+    let inode = fs::symlink_metadata(db.join("db")).ok()?.ino();
+    let mut out = OPEN_MAGIC.to_vec();
+    out.extend_from_slice(&inode.to_le_bytes());
+    out.extend_from_slice(&boot);
+    let check = derive_array::<32>(Purpose::DiskChecksum, key, &[&out]);
+    out.extend_from_slice(&check[..]);
+    Some(out)
+}
+
+/// Says that the database in `db` is open.
+pub(super) fn say_open(mark: &Path, db: &Path, key: &[u8; 32]) -> io::Result<()> {
+    match opened(db, key) {
+        Some(bytes) => fs::write(mark, bytes),
+        None => Ok(()),
+    }
+}
+
+/// Whether a process that had the database in `db` open was killed, in this boot.
+pub(super) fn was_open(mark: &Path, db: &Path, key: &[u8; 32]) -> bool {
+    fs::read(mark).is_ok_and(|said| opened(db, key).is_some_and(|is| is == said))
+}
+
+/// Takes that back, for good.
+pub(super) fn say_closed(mark: &Path) -> io::Result<()> {
+    match fs::remove_file(mark) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
 
 /// The bytes of a marker for the files in `db` as they are now.
 pub(super) fn describe(db: &Path, key: &[u8; 32]) -> io::Result<Vec<u8>> {

@@ -1,24 +1,31 @@
 //! The index on sled, in which everything can be rebuilt.
 //!
 //! sled 0.34 loses flushed records in a power cut, opens shortened files without a word, and
-//! panics on a flipped bit. So nothing is kept in it that exists nowhere else; it is trusted
-//! only after a clean end, over files that nobody has touched since; every call is guarded against panics; and after any doubt it is moved aside
-//! and begun empty.
+//! panics on a flipped bit. So nothing is kept in it that exists nowhere else. It is trusted after
+//! a clean end, over files that nobody has touched since, and after a process was killed while the
+//! machine ran on: then what sled had not written yet is given to it again. Every call is guarded
+//! against panics; and after any doubt it is moved aside and begun empty.
 //!
-//! A record is: key, table u8 | H(group)\[16\] | H(item)\[16\] (see `world::Blinder`); value, sealed
-//! under derive(index key, IndexValue, "index 1") at Position { index: cursor, total: the
-//! first 8 bytes of H(group), codec: table }, so that it opens nowhere else.
+//! sled is slow with many small records, so it holds pages of them ([`page`]): key, that of
+//! the first record that may be in it; value, the page, sealed under derive(index key,
+//! IndexValue, "index 1") at Position { index: cursor, total: the first 8 bytes of the group,
+//! codec: table }, so that it opens nowhere else. A record's key is as `world::Blinder` says.
 
 mod marker;
 mod overlay;
+mod page;
+mod pages;
+mod redo;
 #[cfg(test)]
 mod tests;
 
-use crate::keys::{Kind, Position, SEAL_HEAD, Seal, SealKey};
+use crate::keys::{Kind, Position, Seal, SealKey};
 use crate::tree::{Batch, Cursor, Key, Table, TableError};
-use crate::world::{Blinded, Blinder, Index, Indexes, Opened, cursor_of, take_page};
+use crate::world::{Blinded, Blinder, Found, Index, Indexes, Opened, cursor_of, take_page};
 use overlay::Overlay;
+use pages::Pages;
 use parking_lot::{Mutex, RwLock};
+use redo::Redo;
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,16 +34,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of sled's own page cache.
-const SLED_CACHE: u64 = 24 << 20;
+const SLED_CACHE: u64 = 16 << 20;
 /// The overlay is moved into sled when this much has come in.
 const MOVE_AT: usize = 2 << 20;
 /// A commit that finds this much in the overlay moves it itself: writers are slowed down.
 const OVERLAY_MAX: usize = 8 << 20;
-/// Records given to sled at once: it lets nobody read meanwhile.
-const SLED_BATCH: usize = 256;
+/// sled is synced after so many moves, or so many bytes of them: what is kept of them until then
+/// is given to it again after a kill.
+const SYNC_MOVES: u64 = 8;
+const SYNC_BYTES: u64 = 16 << 20;
 /// A record that says, sealed, what this database is.
 const SELF_KEY: &[u8] = b"kith";
-const SELF_VALUE: &[u8] = b"kith index 2";
+const SELF_VALUE: &[u8] = b"kith index 3";
+/// The sled tree that has the pages.
+const PAGES: &[u8] = b"pages";
 
 /// Opens sled databases as indexes; the only place that names sled.
 #[derive(Default)]
@@ -47,12 +58,22 @@ fn error(what: impl std::fmt::Display) -> TableError {
 }
 
 /// Runs sled code; a panic in it becomes an error.
-fn guarded<T>(what: &str, work: impl FnOnce() -> sled::Result<T>) -> Result<T, TableError> {
+fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, TableError>) -> Result<T, TableError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(e)) => Err(error(format!("{what}: {e}"))),
+        Ok(Err(e)) => Err(error(format!("{what}: {}", e.0))),
         Err(_) => Err(error(format!("{what}: sled panicked"))),
     }
+}
+
+/// The places of one index.
+struct Places {
+    db: PathBuf,
+    /// Marks a clean end.
+    clean: PathBuf,
+    /// Marks that it is open.
+    open: PathBuf,
+    redo: PathBuf,
 }
 
 impl Indexes for SledIndexes {
@@ -63,33 +84,56 @@ impl Indexes for SledIndexes {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(dir).map_err(io("make"))?;
         let lock = lock(&dir.join("lock")).map_err(io("lock (is it open elsewhere?)"))?;
-        let (db, mark) = (dir.join("db"), dir.join("clean"));
-        let trusted = marker::take(&mark, &db, key).map_err(io("marker"))?;
+        let place = |name| dir.join(name);
+        let places =
+            Places { db: place("db"), clean: place("clean"), open: place("open"), redo: place("redo") };
         let seal = SealKey::derive(key, b"", Kind::IndexValue, b"index 1");
-        let old = if trusted { open_db(&db, &seal).ok() } else { None };
-        let empty = old.is_none();
-        let sled = match old {
-            Some(sled) => sled,
+        let (found, store) = match resume(&places, &seal, key)? {
+            Some((found, store)) => (found, store),
             None => {
-                set_aside(&db).map_err(io("set aside"))?;
-                open_db(&db, &seal)?
+                set_aside(&places.db).map_err(io("set aside"))?;
+                (Found::Nothing, Store::open(&places.db, &seal)?)
             }
         };
+        let redo = Redo::begin(places.redo.clone(), key).map_err(io("make room for moves"))?;
+        marker::say_open(&places.open, &places.db, key).map_err(io("mark as open"))?;
         let core = Core {
-            sled: RwLock::new(Some(sled)),
-            seal,
+            store: RwLock::new(Some(store)),
             blinder: Blinder::new(key),
             overlay: RwLock::default(),
-            moving: Mutex::new(()),
+            moving: Mutex::new(Some(redo)),
             scheduled: AtomicBool::new(false),
             doubted: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::try_current().ok(),
             key: *key,
-            db,
-            mark,
+            places,
             _lock: lock,
         };
-        Ok(Opened { index: Arc::new(SledIndex { core: Arc::new(core) }), empty })
+        Ok(Opened { index: Arc::new(SledIndex { core: Arc::new(core) }), found })
+    }
+}
+
+/// What an earlier process left, if it is to be trusted.
+fn resume(places: &Places, seal: &SealKey, key: &[u8; 32]) -> Result<Option<(Found, Store)>, TableError> {
+    let io = |e| error(format!("{}: marker: {e}", places.db.display()));
+    let clean = marker::take(&places.clean, &places.db, key).map_err(io)?;
+    let killed = !clean && marker::was_open(&places.open, &places.db, key);
+    // Whatever sled may do while it opens: the next start does not go through the same again.
+    marker::say_closed(&places.open).map_err(io)?;
+    if !clean && !killed {
+        return Ok(None);
+    }
+    let Ok(store) = Store::open(&places.db, seal) else { return Ok(None) };
+    if clean {
+        return Ok(Some((Found::All, store)));
+    }
+    let again = || {
+        let done = redo::replay(&places.redo, key, |writes| store.write(writes))?;
+        store.flush().map(|()| done)
+    };
+    match guarded("go on", again) {
+        Ok(true) => Ok(Some((Found::Older, store))),
+        Ok(false) | Err(_) => Ok(None),
     }
 }
 
@@ -117,22 +161,39 @@ fn set_aside(db: &Path) -> std::io::Result<()> {
     fs::rename(db, aside)
 }
 
-/// Opens a database, which must be new or say of itself that it is ours.
-fn open_db(path: &Path, seal: &SealKey) -> Result<sled::Db, TableError> {
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(SLED_CACHE)
-        .flush_every_ms(None)
-        .print_profile_on_drop(false);
-    let sled = guarded("open", || config.open())?;
-    let own = guarded("read", || sled.get(SELF_KEY))?;
-    match own.map(|sealed| seal.open(Position::WHOLE, &sealed)) {
-        Some(Ok(plain)) if plain == SELF_VALUE => Ok(sled),
-        None if guarded("read", || Ok(sled.is_empty()))? => {
-            guarded("write", || sled.insert(SELF_KEY, seal.seal(Position::WHOLE, SELF_VALUE)))?;
-            Ok(sled)
-        }
-        _ => Err(error("not an index of this device")),
+/// An open database.
+struct Store {
+    sled: sled::Db,
+    pages: Pages,
+}
+
+impl Store {
+    /// Opens a database, which must be new or say of itself that it is ours.
+    fn open(path: &Path, seal: &SealKey) -> Result<Store, TableError> {
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(SLED_CACHE)
+            .flush_every_ms(None)
+            .print_profile_on_drop(false);
+        guarded("open", || {
+            let sled = config.open().map_err(error)?;
+            match sled.get(SELF_KEY).map_err(error)?.map(|own| seal.open(Position::WHOLE, &own)) {
+                Some(Ok(plain)) if plain == SELF_VALUE => {}
+                None if sled.is_empty() => {
+                    let own = seal.seal(Position::WHOLE, SELF_VALUE);
+                    sled.insert(SELF_KEY, own).map_err(error)?;
+                }
+                _ => return Err(error("not an index of this device")),
+            }
+            let pages = Pages::new(sled.open_tree(PAGES).map_err(error)?, seal.clone());
+            Ok(Store { sled, pages })
+        })
+    }
+    fn write(&self, writes: &overlay::Writes) -> Result<(), TableError> {
+        self.pages.write(writes.iter().map(|(key, value)| (key, value.as_deref())))
+    }
+    fn flush(&self) -> Result<(), TableError> {
+        self.sled.flush().map(|_| ()).map_err(error)
     }
 }
 
@@ -143,19 +204,17 @@ struct SledIndex {
 
 struct Core {
     /// Taken out when closed.
-    sled: RwLock<Option<sled::Db>>,
-    seal: SealKey,
+    store: RwLock<Option<Store>>,
     blinder: Blinder,
     overlay: RwLock<Overlay>,
-    /// Held by whoever moves the overlay.
-    moving: Mutex<()>,
+    /// Held by whoever moves the overlay. None: moves are not kept, so a kill costs the index.
+    moving: Mutex<Option<Redo>>,
     scheduled: AtomicBool,
-    /// Something was wrong: no clean end will be marked.
+    /// Something was wrong: no end will be trusted.
     doubted: AtomicBool,
     runtime: Option<tokio::runtime::Handle>,
     key: [u8; 32],
-    db: PathBuf,
-    mark: PathBuf,
+    places: Places,
     _lock: File,
 }
 
@@ -167,66 +226,68 @@ fn position(key: &Blinded) -> Position {
 
 impl Core {
     /// Runs sled code on the open database; after a failure nothing in it is trusted.
-    fn with<T>(&self, what: &str, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, TableError> {
-        let sled = self.sled.read();
-        let Some(sled) = &*sled else { return Err(error("closed")) };
-        guarded(what, || work(sled)).inspect_err(|_| self.doubted.store(true, Ordering::Relaxed))
+    fn with<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Store) -> Result<T, TableError>,
+    ) -> Result<T, TableError> {
+        let store = self.store.read();
+        let Some(store) = &*store else { return Err(error("closed")) };
+        guarded(what, || work(store)).inspect_err(|_| self.doubt())
     }
 
-    fn open_value(&self, key: &Blinded, sealed: &[u8]) -> Result<Vec<u8>, TableError> {
-        self.seal.open(position(key), sealed).map_err(|_| {
-            self.doubted.store(true, Ordering::Relaxed);
-            error("a value is not what was written under its key")
-        })
+    fn doubt(&self) {
+        if !self.doubted.swap(true, Ordering::Relaxed) {
+            // Should this fail, too: a page that is not what it was is noticed again.
+            let _ = marker::say_closed(&self.places.open);
+        }
     }
 
     /// Moves the overlay into sled. Readers see the same all the time.
     fn move_overlay(&self) -> Result<(), TableError> {
-        let _one = self.moving.lock();
+        let mut redo = self.moving.lock();
         self.scheduled.store(false, Ordering::Release);
         if self.doubted.load(Ordering::Relaxed) {
             return Err(error("failed before"));
         }
         let Some(writes) = self.overlay.write().start() else { return Ok(()) };
-        let mut batch = sled::Batch::default();
-        let mut count = 0;
-        let mut sealed = Vec::new();
-        for (n, (key, value)) in writes.iter().enumerate() {
-            match value {
-                Some(value) => {
-                    sealed.clear();
-                    sealed.reserve(SEAL_HEAD + value.len());
-                    self.seal.seal_into(position(key), value, &mut sealed);
-                    batch.insert(&key[..], &sealed[..]);
-                }
-                None => batch.remove(&key[..]),
-            }
-            count += 1;
-            if count == SLED_BATCH || n + 1 == writes.len() {
-                let full = std::mem::take(&mut batch);
-                count = 0;
-                self.with("write", |sled| sled.apply_batch(full))?;
-            }
+        if redo.as_mut().is_some_and(|redo| redo.keep(&writes).is_err()) {
+            // No room, say. The index stays; it will not outlive a kill.
+            *redo = None;
+            marker::say_closed(&self.places.open).map_err(error).inspect_err(|_| self.doubt())?;
         }
+        self.with("write", |store| store.write(&writes))?;
         self.overlay.write().finish();
-        Ok(())
+        match redo.as_ref().map(Redo::kept) {
+            Some((moves, bytes)) if moves >= SYNC_MOVES || bytes >= SYNC_BYTES => self.sync(&mut redo),
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings sled to the disk, after which no move need be kept.
+    fn sync(&self, redo: &mut Option<Redo>) -> Result<(), TableError> {
+        self.with("flush", Store::flush)?;
+        let done = redo.as_mut().map_or(Ok(()), Redo::done);
+        done.map_err(error).inspect_err(|_| self.doubt())
     }
 
     fn close(&self) -> Result<(), TableError> {
         self.move_overlay()?;
         let _one = self.moving.lock();
-        let Some(sled) = self.sled.write().take() else { return Ok(()) };
-        guarded("flush", || sled.flush())?;
+        let Some(store) = self.store.write().take() else { return Ok(()) };
+        guarded("flush", || store.flush())?;
         guarded("close", || {
-            drop(sled);
+            drop(store);
             Ok(())
         })?;
+        marker::say_closed(&self.places.open).map_err(error)?;
         if self.doubted.load(Ordering::Relaxed) {
             return Ok(());
         }
-        marker::settle(&self.db).map_err(error)?;
-        let bytes = marker::describe(&self.db, &self.key).map_err(error)?;
-        marker::leave(&self.mark, &bytes).map_err(error)
+        redo::clear(&self.places.redo).map_err(error)?;
+        marker::settle(&self.places.db).map_err(error)?;
+        let bytes = marker::describe(&self.places.db, &self.key).map_err(error)?;
+        marker::leave(&self.places.clean, &bytes).map_err(error)
     }
 }
 
@@ -236,8 +297,7 @@ impl Table for SledIndex {
         if let Some(known) = self.core.overlay.read().get(&key) {
             return Ok(known.cloned());
         }
-        let found = self.core.with("read", |sled| sled.get(&key[..]))?;
-        found.map(|sealed| self.core.open_value(&key, &sealed)).transpose()
+        self.core.with("read", |store| store.pages.get(&key))
     }
 
     fn scan(
@@ -251,14 +311,18 @@ impl Table for SledIndex {
         let range = core.blinder.range(table, group, after);
         let overlay = core.overlay.read();
         let mut recent = overlay.range(range).peekable();
-        let mut failure = None;
-        let page = core.with("scan", |sled| {
-            let mut stored = sled.range(range).peekable();
+        core.with("scan", |store| {
+            let mut failure = None;
+            let mut stored = store.pages.records(range).peekable();
             let items = std::iter::from_fn(|| {
                 loop {
                     let below = match stored.peek() {
-                        Some(Ok((k, _))) => Blinded::try_from(&k[..]).ok(),
-                        Some(Err(_)) => return None,
+                        Some(Ok((key, _))) => Some(*key),
+                        Some(Err(e)) => {
+                            // An error in the middle is an error, not the end.
+                            failure = Some(e.clone());
+                            return None;
+                        }
                         None => None,
                     };
                     match (recent.peek(), below) {
@@ -270,28 +334,14 @@ impl Table for SledIndex {
                                 return Some((*k, value.clone()));
                             }
                         }
-                        (_, Some(key)) => {
-                            let sealed = stored.next()?.ok()?.1;
-                            match core.open_value(&key, &sealed) {
-                                Ok(value) => return Some((key, value)),
-                                Err(e) => {
-                                    failure = Some(e);
-                                    return None;
-                                }
-                            }
-                        }
+                        (_, Some(_)) => return stored.next()?.ok(),
                         _ => return None,
                     }
                 }
             });
             let page = take_page(items, limit);
-            // An error in the middle is an error, not the end.
-            match stored.peek() {
-                Some(Err(e)) => Err(e.clone()),
-                _ => Ok(page),
-            }
-        })?;
-        failure.map_or(Ok(page), Err)
+            failure.map_or(Ok(page), Err)
+        })
     }
 }
 
@@ -324,7 +374,7 @@ impl Index for SledIndex {
     }
     fn flush(&self) -> Result<(), TableError> {
         self.core.move_overlay()?;
-        self.core.with("flush", |sled| sled.flush()).map(|_| ())
+        self.core.sync(&mut self.core.moving.lock())
     }
     fn close(&self) -> Result<(), TableError> {
         self.core.close()

@@ -42,11 +42,12 @@ impl Overlay {
         let found = self.active.get(key).or_else(|| self.moving.as_ref()?.get(key));
         found.map(Option::as_ref)
     }
-    /// The writes in a range, newer over older.
+    /// The writes from one key to another, both included, newer over older.
     pub(super) fn range(
         &self,
-        range: (Bound<Blinded>, Bound<Blinded>),
+        (first, last): (Blinded, Blinded),
     ) -> impl Iterator<Item = (&Blinded, Option<&Vec<u8>>)> {
+        let range = (Bound::Included(first), Bound::Included(last));
         let older = self.moving.iter().flat_map(move |m| m.range(range));
         Merge { newer: self.active.range(range).peekable(), older: older.peekable() }
             .map(|(k, v)| (k, v.as_ref()))

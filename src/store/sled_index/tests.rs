@@ -3,6 +3,8 @@ use crate::store::testing::{Dice, seeds};
 use crate::world::MemIndex;
 use tempfile::TempDir;
 
+mod kills;
+
 const KEY: [u8; 32] = [3; 32];
 
 fn key(n: u64) -> Key {
@@ -21,7 +23,7 @@ fn open(dir: &TempDir) -> Opened {
 fn filled(count: u64) -> TempDir {
     let dir = TempDir::new().unwrap();
     let opened = open(&dir);
-    assert!(opened.empty);
+    assert_eq!(opened.found, Found::Nothing);
     let writes = (0..count).map(|n| (key(n), Some(value(n)))).collect();
     opened.index.commit(Batch { writes }).unwrap();
     opened.index.close().unwrap();
@@ -30,7 +32,7 @@ fn filled(count: u64) -> TempDir {
 
 /// Empty, and as good as new.
 fn usable(opened: &Opened, count: u64) {
-    assert!(opened.empty);
+    assert_eq!(opened.found, Found::Nothing);
     for n in 0..count {
         assert_eq!(opened.index.get(&key(n)).unwrap(), None);
     }
@@ -53,7 +55,7 @@ fn it_answers_as_an_ordered_map_does() {
                     index.close().unwrap();
                     drop(index);
                     let opened = open(&dir);
-                    assert!(!opened.empty, "seed {seed}: closed cleanly in this boot");
+                    assert_eq!(opened.found, Found::All, "seed {seed}: closed cleanly in this boot");
                     index = opened.index;
                 }
                 2..=5 => {
@@ -83,11 +85,20 @@ fn it_answers_as_an_ordered_map_does() {
 fn without_a_clean_end_or_with_another_key_it_is_empty() {
     let dir = filled(50);
     let opened = open(&dir);
-    assert!(!opened.empty);
+    assert_eq!(opened.found, Found::All);
     assert_eq!(opened.index.get(&key(7)).unwrap(), Some(value(7)));
     assert!(SledIndexes.open(&dir.path().join("index"), &KEY).is_err(), "open twice");
     opened.index.flush().unwrap();
     drop(opened);
+    let opened = open(&dir);
+    assert_eq!(opened.found, Found::Older, "the machine ran on");
+    assert_eq!(opened.index.get(&key(7)).unwrap(), Some(value(7)));
+    drop(opened);
+    // As after a power cut: another boot.
+    let mark = dir.path().join("index/open");
+    let mut bytes = fs::read(&mark).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&mark, bytes).unwrap();
     usable(&open(&dir), 50);
 
     let dir = filled(50);
@@ -225,6 +236,6 @@ fn commits_from_many_threads_are_moved_in_the_background() {
     index.close().unwrap();
     drop(index);
     let opened = open(&dir);
-    assert!(!opened.empty);
+    assert_eq!(opened.found, Found::All);
     assert_eq!(opened.index.get(&key(26_999)).unwrap(), Some(vec![26_999u64 as u8; 300]));
 }

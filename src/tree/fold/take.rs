@@ -47,6 +47,11 @@ impl Fold {
         Ok(Step { turned_away, ..self.finish(over)? })
     }
 
+    /// Whether an entry was taken in, or waits.
+    pub fn knows(&self, table: &dyn Table, hash: &EntryHash) -> Result<bool, FoldError> {
+        Ok(self.waiting.contains_key(hash) || Known::read(table, hash)?.is_some())
+    }
+
     /// Which of these [`Fold::take`] would turn away: what is not taken in needs not be kept.
     pub fn would_turn_away<'a>(
         &self,

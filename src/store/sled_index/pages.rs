@@ -1,0 +1,187 @@
+//! Pages in sled, and the opened ones in memory.
+
+use super::page::{self, Page};
+use super::{error, position};
+use crate::keys::{SEAL_HEAD, Seal, SealKey};
+use crate::tree::TableError;
+use crate::world::{BLINDED_LEN, Blinded};
+use parking_lot::Mutex;
+use sled::IVec;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Bytes of opened pages kept.
+const OPEN_MAX: usize = 6 << 20;
+/// Pages given to sled at once: it lets nobody read meanwhile.
+const SLED_BATCH: usize = 64;
+
+/// The head of a sealed page: nonce and tag, so that no two pages share one.
+type Head = [u8; SEAL_HEAD];
+
+/// Opened pages, by what they were sealed as: one that was rewritten is never asked for again.
+#[derive(Default)]
+struct Open {
+    young: HashMap<Head, Arc<Page>>,
+    young_bytes: usize,
+    /// What was young before; whoever is asked for becomes young again.
+    old: HashMap<Head, Arc<Page>>,
+}
+
+impl Open {
+    fn get(&mut self, head: &Head) -> Option<Arc<Page>> {
+        if let Some(page) = self.young.get(head) {
+            return Some(page.clone());
+        }
+        let page = self.old.remove(head)?;
+        self.put(*head, page.clone());
+        Some(page)
+    }
+    fn put(&mut self, head: Head, page: Arc<Page>) {
+        self.young_bytes += page.memory() + size_of::<Head>();
+        self.young.insert(head, page);
+        if self.young_bytes > OPEN_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+    }
+}
+
+pub(super) struct Pages {
+    tree: sled::Tree,
+    seal: SealKey,
+    open: Mutex<Open>,
+}
+
+/// A record, as it lies in a page.
+pub(super) type Record = Result<(Blinded, Vec<u8>), TableError>;
+
+fn failed(e: sled::Error) -> TableError {
+    error(format!("sled: {e}"))
+}
+
+fn key_of(stored: &IVec) -> Result<Blinded, TableError> {
+    Blinded::try_from(&stored[..]).map_err(|_| error("a page has no key"))
+}
+
+impl Pages {
+    pub(super) fn new(tree: sled::Tree, seal: SealKey) -> Pages {
+        Pages { tree, seal, open: Mutex::default() }
+    }
+
+    fn opened(&self, key: &Blinded, sealed: &[u8]) -> Result<Arc<Page>, TableError> {
+        let damaged = || error("a page is not what was written there");
+        let head = *sealed.first_chunk().ok_or_else(damaged)?;
+        if let Some(page) = self.open.lock().get(&head) {
+            return Ok(page);
+        }
+        let plain = self.seal.open(position(key), sealed).map_err(|_| damaged())?;
+        let page = Arc::new(Page::parse(plain).ok_or_else(damaged)?);
+        self.open.lock().put(head, page.clone());
+        Ok(page)
+    }
+
+    /// The page in which a record with this key would be.
+    fn find(&self, key: &Blinded) -> Result<Option<(Blinded, Arc<Page>)>, TableError> {
+        let Some(found) = self.tree.range(..=&key[..]).next_back() else { return Ok(None) };
+        let (at, sealed) = found.map_err(failed)?;
+        let at = key_of(&at)?;
+        Ok(Some((at, self.opened(&at, &sealed)?)))
+    }
+
+    pub(super) fn get(&self, key: &Blinded) -> Result<Option<Vec<u8>>, TableError> {
+        Ok(self.find(key)?.and_then(|(_, page)| page.get(key).map(<[u8]>::to_vec)))
+    }
+
+    /// The records from one key to another, both included. Pages that are rewritten meanwhile are met as they
+    /// were or as they are.
+    pub(super) fn records(&self, (first, last): (Blinded, Blinded)) -> impl Iterator<Item = Record> {
+        let mut stored: Option<sled::Iter> = None;
+        let mut next = Some(first);
+        let mut page: std::vec::IntoIter<(Blinded, Vec<u8>)> = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            loop {
+                let from = next?;
+                if let Some((key, value)) = page.find(|(key, _)| *key >= from) {
+                    next = (key < last).then(|| successor(key));
+                    return Some(Ok((key, value)));
+                }
+                let found = match &mut stored {
+                    Some(pages) => pages.next().map(|found| self.open_stored(found)),
+                    None => {
+                        let found = self.find(&from);
+                        let start = match &found {
+                            Ok(Some((at, _))) => successor(*at),
+                            _ => [0; BLINDED_LEN],
+                        };
+                        stored = Some(self.tree.range(&start[..]..=&last[..]));
+                        match found {
+                            Ok(None) => continue,
+                            Ok(Some(found)) => Some(Ok(found)),
+                            Err(e) => Some(Err(e)),
+                        }
+                    }
+                };
+                match found {
+                    Some(Ok((_, opened))) => {
+                        let within = opened.from(&from).take_while(|(key, _)| **key <= last);
+                        page = within.map(|(k, v)| (*k, v.to_vec())).collect::<Vec<_>>().into_iter();
+                    }
+                    Some(Err(e)) => {
+                        next = None;
+                        return Some(Err(e));
+                    }
+                    None => next = None,
+                }
+            }
+        })
+    }
+
+    fn open_stored(&self, found: sled::Result<(IVec, IVec)>) -> Result<(Blinded, Arc<Page>), TableError> {
+        let (at, sealed) = found.map_err(failed)?;
+        let at = key_of(&at)?;
+        Ok((at, self.opened(&at, &sealed)?))
+    }
+
+    /// Write records (None: remove), in the order of their keys.
+    pub(super) fn write<'a>(
+        &self,
+        writes: impl Iterator<Item = (&'a Blinded, Option<&'a [u8]>)>,
+    ) -> Result<(), TableError> {
+        let mut writes = writes.peekable();
+        let (mut batch, mut pages) = (sled::Batch::default(), 0);
+        while let Some((first, _)) = writes.peek() {
+            let (at, old) = match self.find(first)? {
+                Some((at, page)) => (at, Some(page)),
+                None => ([0; BLINDED_LEN], None),
+            };
+            let next = self.tree.get_gt(&at[..]).map_err(failed)?;
+            let next = next.map(|(key, _)| key_of(&key)).transpose()?;
+            let within = std::iter::from_fn(|| writes.next_if(|(k, _)| next.is_none_or(|next| **k < next)));
+            let built = page::rewritten(at, old.as_deref(), within);
+            if built.is_empty() && old.is_some() {
+                batch.remove(&at[..]);
+            }
+            pages += built.len().max(1);
+            for (key, plain) in built {
+                batch.insert(&key[..], self.seal.seal(position(&key), &plain));
+            }
+            if pages >= SLED_BATCH || writes.peek().is_none() {
+                self.tree.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
+                pages = 0;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next key after one.
+fn successor(mut key: Blinded) -> Blinded {
+    for byte in key.iter_mut().rev() {
+        let (more, over) = byte.overflowing_add(1);
+        *byte = more;
+        if !over {
+            break;
+        }
+    }
+    key
+}
