@@ -4,6 +4,7 @@
 //! Metadata calls are synchronous: they are answered from local state in bounded time and
 //! never wait for the network. Calls that may wait for content or for a disk are async.
 
+pub use crate::tree::FileKind;
 use crate::tree::{Cursor, TimeNs};
 use bytes::Bytes;
 use std::future::Future;
@@ -16,18 +17,6 @@ pub const ROOT_INO: Ino = 1;
 /// An open file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Handle(pub u64);
-
-/// Kind of an inode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FileKind {
-    File,
-    Dir,
-    Symlink,
-    Fifo,
-    Socket,
-    BlockDevice,
-    CharDevice,
-}
 
 /// stat(2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +59,15 @@ pub struct Caller {
     pub pid: u32,
     /// Permissions that what is made is not to have, where the directory has no default ACL.
     pub umask: u16,
+}
+
+/// A name in a directory, and what never changes of what it names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirName {
+    pub cursor: Cursor,
+    pub name: Vec<u8>,
+    pub ino: Ino,
+    pub kind: FileKind,
 }
 
 /// One entry of a directory.
@@ -203,6 +201,13 @@ pub trait Files: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Attr>> + Send;
     /// Entries after `after` (None: from the start), without `.` and `..`.
     fn readdir(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirEntry>>;
+    /// The same without attributes, which costs less.
+    fn list(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirName>> {
+        let entries = self.readdir(dir, after, limit)?.into_iter();
+        let name =
+            |e: DirEntry| DirName { cursor: e.cursor, name: e.name, ino: e.attr.ino, kind: e.attr.kind };
+        Ok(entries.map(name).collect())
+    }
     /// The parent of a directory (the root's is the root).
     fn parent(&self, dir: Ino) -> Result<Ino>;
     fn readlink(&self, ino: Ino) -> Result<Vec<u8>>;

@@ -39,7 +39,7 @@ impl Shared {
         let a = inode.attrs;
         let mut attr = Attr {
             ino: inode.ino,
-            kind: kind_of(&inode.kind),
+            kind: FileKind::from(&inode.kind),
             size: inode.size,
             blocks: inode.allocated.div_ceil(512),
             mode: a.mode,
@@ -61,18 +61,6 @@ impl Shared {
             overlay(&mut attr, &live);
         }
         attr
-    }
-}
-
-fn kind_of(kind: &Kind) -> FileKind {
-    match kind {
-        Kind::File => FileKind::File,
-        Kind::Dir => FileKind::Dir,
-        Kind::Symlink { .. } => FileKind::Symlink,
-        Kind::Fifo => FileKind::Fifo,
-        Kind::Socket => FileKind::Socket,
-        Kind::Device { block: true, .. } => FileKind::BlockDevice,
-        Kind::Device { block: false, .. } => FileKind::CharDevice,
     }
 }
 

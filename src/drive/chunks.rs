@@ -138,20 +138,13 @@ impl Shared {
         let here = [&self.own, &self.cache].into_iter().any(|s| s.place(&chunk.id).is_some());
         let pages = if whole && !here { all.clone() } else { wanted.clone() };
         let range = sealed_range(chunk, pages.start).start..sealed_range(chunk, pages.end - 1).end;
-        let sealed = match self.local(chunk, range.clone()).await {
-            Some(sealed) => sealed,
-            None => self.remote(chunk, range, pages == all).await?,
-        };
-        let keys = self.keys();
-        let reference = chunk.clone();
-        let opened = self.world.blocking(move || open_pages(&keys, &reference, pages, sealed)).await;
-        let opened = opened.map_err(|e| Error::Internal(e.to_string()))?;
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(why) => {
-                // What is kept here is damaged: forget it, so that friends are asked.
-                self.forget_damaged(chunk).await;
-                return Err(Error::Unreadable(why));
+        let opened = match self.local(chunk, range.clone(), pages.clone()).await {
+            Some(opened) => opened,
+            None => {
+                let sealed = self.remote(chunk, range, pages == all).await?;
+                let (keys, reference) = (self.keys(), chunk.clone());
+                let opened = self.world.blocking(move || open_pages(&keys, &reference, pages, sealed)).await;
+                opened.map_err(|e| Error::Internal(e.to_string()))?.map_err(Error::Unreadable)?
             }
         };
         let start = opened.first().map_or(0, |p| p.0);
@@ -163,21 +156,21 @@ impl Shared {
         Ok(cut(&found[wanted.start - start..wanted.end - start], wanted.start, from, to))
     }
 
-    async fn local(&self, chunk: &ChunkRef, range: Range<u32>) -> Option<Bytes> {
+    /// Pages from this machine's disk, read and opened in one go.
+    async fn local(&self, chunk: &ChunkRef, range: Range<u32>, pages: Range<usize>) -> Option<Vec<Page>> {
         for segments in [&self.own, &self.cache] {
-            match segments.read(&chunk.id, range.clone()).await {
-                Ok(Some(bytes)) => return Some(bytes),
+            if segments.place(&chunk.id).is_none() {
+                continue;
+            }
+            let (keys, reference, pages) = (self.keys(), chunk.clone(), pages.clone());
+            let open = move |sealed| open_pages(&keys, &reference, pages.clone(), sealed).ok();
+            match segments.read_as(&chunk.id, range.clone(), open).await {
+                Ok(Some(opened)) => return Some(opened),
                 Ok(None) => {}
                 Err(e) => self.note(format!("reading from this machine's disk: {e}")),
             }
         }
         None
-    }
-
-    async fn forget_damaged(&self, chunk: &ChunkRef) {
-        if let Err(e) = self.cache.free(&chunk.id).await {
-            self.note(format!("the cache: {e}"));
-        }
     }
 
     /// Sealed bytes from friends; a whole chunk is kept in the cache.
@@ -280,12 +273,15 @@ pub fn sound(chunk: &ChunkRef, range: &Range<u32>, bytes: &[u8]) -> bool {
     rest.is_empty()
 }
 
+/// An opened page, and its number.
+type Page = (usize, Bytes);
+
 fn open_pages(
     keys: &crate::keys::DriveKeys,
     chunk: &ChunkRef,
     pages: Range<usize>,
     sealed: Bytes,
-) -> std::result::Result<Vec<(usize, Bytes)>, String> {
+) -> std::result::Result<Vec<Page>, String> {
     let mut rest = &sealed[..];
     let mut out = Vec::with_capacity(pages.len());
     for page in pages {

@@ -1,10 +1,10 @@
 //! Metadata: answered from local state, at once.
 
-use super::api::{Attr, Caller, DirEntry, Error, Ino, ROOT_INO, Result, SetAttr, StatFs};
+use super::api::{Attr, Caller, DirEntry, DirName, Error, Ino, ROOT_INO, Result, SetAttr, StatFs};
 use super::attrs::{attr_change, without_suid};
 use super::live::Live;
 use super::shared::{Shared, index_error};
-use crate::tree::{AttrChange, Change, Cursor, Inode, Kind, NAME_MAX, ObjectId, Seen, View, is_name};
+use crate::tree::{AttrChange, Change, Cursor, Dirent, Inode, Kind, NAME_MAX, ObjectId, Seen, View, is_name};
 use std::sync::Arc;
 
 /// Most names of one file.
@@ -94,6 +94,13 @@ impl Shared {
             .into_iter()
             .map(|c| DirEntry { cursor: c.cursor, attr: self.attr(&c.inode, settles), name: c.name })
             .collect())
+    }
+
+    pub fn meta_list(&self, ino: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirName>> {
+        let view = self.view();
+        let found = view.dirents(dir(view, ino)?.object, after, limit).map_err(index_error)?;
+        let name = |(cursor, d): (Cursor, Dirent)| DirName { cursor, name: d.name, ino: d.ino, kind: d.kind };
+        Ok(found.into_iter().map(name).collect())
     }
 
     pub fn meta_readlink(&self, ino: Ino) -> Result<Vec<u8>> {

@@ -55,7 +55,7 @@ impl<F: Files> FuseAdapter<F> {
 
     pub(super) fn start_open(&self, ino: Ino, mode: OpenMode, reply: ReplyOpen) {
         let (files, shared) = (self.files.clone(), self.shared.clone());
-        self.start(async move {
+        self.start_here(async move {
             let mut open = std::pin::pin!(files.open(ino, mode));
             let opened = tokio::select! {
                 biased;
@@ -86,7 +86,7 @@ impl<F: Files> FuseAdapter<F> {
             let _turn = turns.acquire_many(share).await.map_err(|e| Error::Internal(e.to_string()))?;
             files.read(Handle(fh.0), offset, size).await
         };
-        self.start(answer(work, READ_DEADLINE, Late::Abandon, |read| match read {
+        self.start_here(answer(work, READ_DEADLINE, Late::Abandon, |read| match read {
             Ok(bytes) => reply.data(&bytes),
             Err(e) => reply.error(logged(&e)),
         }));

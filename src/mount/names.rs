@@ -3,8 +3,8 @@
 use super::adapter::FuseAdapter;
 use super::convert::{BLOCK_SIZE, caller, file_attr, file_type};
 use super::errno::logged;
-use super::kernel::{FREE_FILES, GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX};
-use crate::drive::{Attr, Caller, Error, Files, Handle, Ino, ROOT_INO, Result, SetAttr};
+use super::kernel::{FREE_FILES, GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX, NAMES_BATCH};
+use crate::drive::{Attr, Caller, Error, FileKind, Files, Handle, Ino, ROOT_INO, Result, SetAttr};
 use crate::tree::Cursor;
 use fuser::{
     Errno, FileHandle, FopenFlags, INodeNo, ReplyCreate, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry,
@@ -74,12 +74,34 @@ impl<F: Files> FuseAdapter<F> {
     }
 
     pub(super) fn listed(&self, dir: Ino, offset: u64, mut reply: ReplyDirectory) {
-        let listed = self.list(dir, offset, |cursor, name, attr| {
-            reply.add(INodeNo(attr.ino), cursor, file_type(attr.kind), OsStr::from_bytes(name))
-        });
-        match listed {
+        match self.list_names(dir, offset, &mut reply) {
             Ok(()) => reply.ok(),
             Err(e) => reply.error(logged(&e)),
+        }
+    }
+
+    fn list_names(&self, dir: Ino, offset: u64, reply: &mut ReplyDirectory) -> Result<()> {
+        let mut add = |ino, cursor, kind, name: &[u8]| {
+            reply.add(INodeNo(ino), cursor, file_type(kind), OsStr::from_bytes(name))
+        };
+        if (offset < 1 && add(dir, 1, FileKind::Dir, b"."))
+            || (offset < 2 && add(self.files.parent(dir)?, 2, FileKind::Dir, b".."))
+        {
+            return Ok(());
+        }
+        let mut after: Option<Cursor> = (offset > 2).then_some(offset);
+        loop {
+            let batch = self.files.list(dir, after, NAMES_BATCH)?;
+            let last = batch.len() < NAMES_BATCH;
+            for entry in &batch {
+                if add(entry.ino, entry.cursor, entry.kind, &entry.name) {
+                    return Ok(());
+                }
+                after = Some(entry.cursor);
+            }
+            if last {
+                return Ok(());
+            }
         }
     }
 

@@ -165,11 +165,40 @@ impl Inode {
 /// The root's inode number.
 pub const ROOT_NUMBER: u64 = 1;
 
-/// A directory's entry.
+/// A directory's entry: with what never changes of the object, so that a plain listing asks for
+/// nothing else.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Dirent {
     pub name: Name,
     pub object: ObjectId,
+    pub ino: u64,
+    pub kind: FileKind,
+}
+
+/// A [`Kind`] without what belongs to the object alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum FileKind {
+    File,
+    Dir,
+    Symlink,
+    Fifo,
+    Socket,
+    BlockDevice,
+    CharDevice,
+}
+
+impl From<&Kind> for FileKind {
+    fn from(kind: &Kind) -> FileKind {
+        match kind {
+            Kind::File => FileKind::File,
+            Kind::Dir => FileKind::Dir,
+            Kind::Symlink { .. } => FileKind::Symlink,
+            Kind::Fifo => FileKind::Fifo,
+            Kind::Socket => FileKind::Socket,
+            Kind::Device { block: true, .. } => FileKind::BlockDevice,
+            Kind::Device { block: false, .. } => FileKind::CharDevice,
+        }
+    }
 }
 
 /// An extended attribute.

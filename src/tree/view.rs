@@ -56,6 +56,17 @@ impl View<'_> {
         }
     }
 
+    /// Entries of a directory, as [`View::children`] without their inodes.
+    pub fn dirents(
+        &self,
+        dir: ObjectId,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<(Cursor, Dirent)>, TableError> {
+        let found = self.0.scan(tables::DIRENT, &id_bytes(&dir), after, limit)?;
+        found.into_iter().map(|(cursor, bytes)| Ok((cursor, decode("a directory entry", &bytes)?))).collect()
+    }
+
     /// Children of a directory in cursor order, strictly after `after`, about `limit` of
     /// them; fewer than `limit` means the end.
     pub fn children(
@@ -65,8 +76,7 @@ impl View<'_> {
         limit: usize,
     ) -> Result<Vec<Child>, TableError> {
         let mut out = Vec::new();
-        for (cursor, bytes) in self.0.scan(tables::DIRENT, &id_bytes(&dir), after, limit)? {
-            let dirent: Dirent = decode("a directory entry", &bytes)?;
+        for (cursor, dirent) in self.dirents(dir, after, limit)? {
             let Some(inode) = self.inode(dirent.object)? else {
                 return Err(TableError("a directory entry names no inode".into()));
             };

@@ -159,6 +159,25 @@ impl Segments {
         let id = *id;
         self.blocking(move |inner| inner.read(&id, loc, range)).await
     }
+    /// What `open` makes of a chunk's bytes, as they lie there: it knows itself whether they are
+    /// what they should be. Where it makes nothing of them they are looked at as
+    /// [`Segments::read`] does it. `None`: not here, or damaged.
+    pub async fn read_as<T: Send + 'static>(
+        &self,
+        id: &ChunkId,
+        range: Range<u32>,
+        open: impl Fn(Bytes) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(loc) = self.inner.book.lock().touch(id) else { return Ok(None) };
+        let id = *id;
+        self.blocking(move |inner| {
+            if let Some(opened) = inner.read_raw(loc, &range).and_then(&open) {
+                return Ok(Some(opened));
+            }
+            Ok(inner.read(&id, loc, range)?.and_then(open))
+        })
+        .await
+    }
     /// [`Segments::read`] at a place named by the journal; if the chunk is not there, wherever
     /// it is.
     pub async fn read_at(

@@ -194,6 +194,18 @@ impl Inner {
         self.judge(id, loc, read())
     }
 
+    /// The bytes that lie where a range of a chunk should be, if there are so many.
+    pub(super) fn read_raw(&self, loc: Loc, range: &Range<u32>) -> Option<Bytes> {
+        if range.end > loc.body {
+            return None;
+        }
+        let file = self.files.get(loc.segment, Open::Existing).ok()?;
+        let mut bytes = vec![0; range.len()];
+        let at = loc.offset + loc.prefix().body_at() + u64::from(range.start);
+        let whole = file.read_at(&mut bytes, at).ok()? == bytes.len();
+        whole.then(|| Bytes::from(bytes))
+    }
+
     /// What a read that failed or found something else means: the chunk is not here.
     pub(super) fn judge<T>(
         &self,

@@ -12,6 +12,7 @@
 //! codec: table }, so that it opens nowhere else. A record's key is as `world::Blinder` says.
 
 mod marker;
+mod open_pages;
 mod overlay;
 mod page;
 mod pages;

@@ -1,55 +1,22 @@
 //! Pages in sled, and the opened ones in memory.
 
+use super::open_pages::OpenPages;
 use super::page::{self, Page};
 use super::{error, position};
-use crate::keys::{SEAL_HEAD, Seal, SealKey};
+use crate::keys::{Seal, SealKey};
 use crate::tree::TableError;
 use crate::world::{BLINDED_LEN, Blinded};
 use parking_lot::Mutex;
 use sled::IVec;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Bytes of opened pages kept.
-const OPEN_MAX: usize = 6 << 20;
 /// Pages given to sled at once: it lets nobody read meanwhile.
 const SLED_BATCH: usize = 64;
-
-/// The head of a sealed page: nonce and tag, so that no two pages share one.
-type Head = [u8; SEAL_HEAD];
-
-/// Opened pages, by what they were sealed as: one that was rewritten is never asked for again.
-#[derive(Default)]
-struct Open {
-    young: HashMap<Head, Arc<Page>>,
-    young_bytes: usize,
-    /// What was young before; whoever is asked for becomes young again.
-    old: HashMap<Head, Arc<Page>>,
-}
-
-impl Open {
-    fn get(&mut self, head: &Head) -> Option<Arc<Page>> {
-        if let Some(page) = self.young.get(head) {
-            return Some(page.clone());
-        }
-        let page = self.old.remove(head)?;
-        self.put(*head, page.clone());
-        Some(page)
-    }
-    fn put(&mut self, head: Head, page: Arc<Page>) {
-        self.young_bytes += page.memory() + size_of::<Head>();
-        self.young.insert(head, page);
-        if self.young_bytes > OPEN_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
-    }
-}
 
 pub(super) struct Pages {
     tree: sled::Tree,
     seal: SealKey,
-    open: Mutex<Open>,
+    open: Mutex<OpenPages>,
 }
 
 /// A record, as it lies in a page.
@@ -68,24 +35,34 @@ impl Pages {
         Pages { tree, seal, open: Mutex::default() }
     }
 
-    fn opened(&self, key: &Blinded, sealed: &[u8]) -> Result<Arc<Page>, TableError> {
+    fn unsealed(&self, at: &Blinded, sealed: &[u8]) -> Result<Arc<Page>, TableError> {
         let damaged = || error("a page is not what was written there");
-        let head = *sealed.first_chunk().ok_or_else(damaged)?;
-        if let Some(page) = self.open.lock().get(&head) {
-            return Ok(page);
-        }
-        let plain = self.seal.open(position(key), sealed).map_err(|_| damaged())?;
-        let page = Arc::new(Page::parse(plain).ok_or_else(damaged)?);
-        self.open.lock().put(head, page.clone());
-        Ok(page)
+        let plain = self.seal.open(position(at), sealed).map_err(|_| damaged())?;
+        Ok(Arc::new(Page::parse(plain).ok_or_else(damaged)?))
+    }
+
+    /// The key of the page after one.
+    fn after(&self, at: &Blinded) -> Result<Option<Blinded>, TableError> {
+        let next = self.tree.get_gt(&at[..]).map_err(failed)?;
+        next.map(|(key, _)| key_of(&key)).transpose()
     }
 
     /// The page in which a record with this key would be.
     fn find(&self, key: &Blinded) -> Result<Option<(Blinded, Arc<Page>)>, TableError> {
+        let state = {
+            let mut open = self.open.lock();
+            if let Some(found) = open.get(key) {
+                return Ok(Some(found));
+            }
+            open.state()
+        };
         let Some(found) = self.tree.range(..=&key[..]).next_back() else { return Ok(None) };
         let (at, sealed) = found.map_err(failed)?;
         let at = key_of(&at)?;
-        Ok(Some((at, self.opened(&at, &sealed)?)))
+        let page = self.unsealed(&at, &sealed)?;
+        let end = self.after(&at)?;
+        self.open.lock().put(state, at, end, page.clone());
+        Ok(Some((at, page)))
     }
 
     pub(super) fn get(&self, key: &Blinded) -> Result<Option<Vec<u8>>, TableError> {
@@ -139,7 +116,7 @@ impl Pages {
     fn open_stored(&self, found: sled::Result<(IVec, IVec)>) -> Result<(Blinded, Arc<Page>), TableError> {
         let (at, sealed) = found.map_err(failed)?;
         let at = key_of(&at)?;
-        Ok((at, self.opened(&at, &sealed)?))
+        Ok((at, self.unsealed(&at, &sealed)?))
     }
 
     /// Write records (None: remove), in the order of their keys.
@@ -148,25 +125,26 @@ impl Pages {
         writes: impl Iterator<Item = (&'a Blinded, Option<&'a [u8]>)>,
     ) -> Result<(), TableError> {
         let mut writes = writes.peekable();
-        let (mut batch, mut pages) = (sled::Batch::default(), 0);
+        let (mut batch, mut pages, mut changed) = (sled::Batch::default(), 0, Vec::new());
         while let Some((first, _)) = writes.peek() {
             let (at, old) = match self.find(first)? {
                 Some((at, page)) => (at, Some(page)),
                 None => ([0; BLINDED_LEN], None),
             };
-            let next = self.tree.get_gt(&at[..]).map_err(failed)?;
-            let next = next.map(|(key, _)| key_of(&key)).transpose()?;
+            let next = self.after(&at)?;
             let within = std::iter::from_fn(|| writes.next_if(|(k, _)| next.is_none_or(|next| **k < next)));
             let built = page::rewritten(at, old.as_deref(), within);
             if built.is_empty() && old.is_some() {
                 batch.remove(&at[..]);
             }
+            changed.push(at);
             pages += built.len().max(1);
             for (key, plain) in built {
                 batch.insert(&key[..], self.seal.seal(position(&key), &plain));
             }
             if pages >= SLED_BATCH || writes.peek().is_none() {
                 self.tree.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
+                self.open.lock().forget(changed.drain(..));
                 pages = 0;
             }
         }

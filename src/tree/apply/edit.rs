@@ -43,10 +43,13 @@ impl Editor<'_, '_> {
             inode.attrs.ctime = self.op.time;
         }
         self.put_inode(&inode)?;
-        self.put(
-            dirent_key(&place.parent, &place.name),
-            &Dirent { name: place.name.clone(), object: inode.object },
-        )?;
+        let dirent = Dirent {
+            name: place.name.clone(),
+            object: inode.object,
+            ino: inode.ino,
+            kind: FileKind::from(&inode.kind),
+        };
+        self.put(dirent_key(&place.parent, &place.name), &dirent)?;
         self.put(name_key(&inode.object, &place), &place)?;
         self.child(place.parent, inode.is_dir(), true)
     }
