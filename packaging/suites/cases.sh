@@ -106,7 +106,7 @@ TOML
 
 suite_fsx() {
     has fsx || return 3
-    fsx_seed=${KITH_SEED:-$((RANDOM * 32768 + RANDOM))} fsx_runs=$(of 3 20) fsx_ops=$(of 2000 50000)
+    fsx_seed=${KITH_SEED:-$((RANDOM * 32768 + RANDOM))} fsx_runs=$(of 3 5) fsx_ops=$(of 2000 200000)
     why="$fsx_ops operations, seeds $((fsx_seed + 1)) to $((fsx_seed + fsx_runs)) (KITH_SEED=$fsx_seed)"
     both fsx fsx_in
 }

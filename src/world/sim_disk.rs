@@ -28,6 +28,8 @@ pub enum Crash {
     Seeded(u64),
     /// Operation `i` (in the order of [`SimDisk::pending`]) is kept whole if bit `i` is set.
     Keep(u64),
+    /// Only the process ends: everything is kept.
+    Kill,
 }
 
 /// A fault to come. Operations that change something are counted from the moment it is set,

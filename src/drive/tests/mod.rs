@@ -6,6 +6,7 @@ mod copy;
 mod crashes;
 mod faults;
 mod journal;
+mod killed;
 mod mem_grid;
 mod model;
 mod pins;
@@ -18,7 +19,7 @@ mod waiting;
 
 use super::*;
 use crate::keys::*;
-use crate::world::{Blocking, Clock, Crash, MemIndexes, Places, RealNet, Rng, SimDisk, World};
+use crate::world::{Blocking, Clock, Crash, Indexes, MemIndexes, Places, RealNet, Rng, SimDisk, World};
 use bytes::Bytes;
 use mem_grid::{MemClient, MemGrid};
 use parking_lot::Mutex;
@@ -131,13 +132,22 @@ impl Machine {
         Machine::on(Arc::new(SimDisk::new()), founding, device, grid).await
     }
     pub async fn on(disk: Arc<SimDisk>, founding: &Founding, device: usize, grid: &Arc<MemGrid>) -> Machine {
+        Machine::with(disk, Arc::new(MemIndexes), founding, device, grid).await
+    }
+    pub async fn with(
+        disk: Arc<SimDisk>,
+        indexes: Arc<dyn Indexes>,
+        founding: &Founding,
+        device: usize,
+        grid: &Arc<MemGrid>,
+    ) -> Machine {
         let client = grid.client();
         let world = World {
             clock: Arc::new(TestClock(tokio::time::Instant::now())),
             rng: Arc::new(Dice::new(device as u64 + 9)),
             disk: disk.clone(),
             net: Arc::new(RealNet),
-            indexes: Arc::new(MemIndexes),
+            indexes,
             blocking: Blocking::Inline,
         };
         let root = PathBuf::from("/node");

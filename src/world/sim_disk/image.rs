@@ -262,6 +262,7 @@ impl Choice {
     pub(super) fn keep(&mut self) -> bool {
         match self.how {
             Crash::Seeded(_) => self.random() % 8 < self.kept,
+            Crash::Kill => true,
             Crash::Keep(mask) => {
                 let index = self.index;
                 self.index += 1;

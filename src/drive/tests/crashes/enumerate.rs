@@ -210,6 +210,7 @@ async fn check(bases: &Bases, case: &Case, limit: Limit, only: Option<(usize, Cr
                 let kept = match how {
                     Crash::Keep(mask) => format!("k{mask}"),
                     Crash::Seeded(seed) => format!("s{seed}"),
+                    Crash::Kill => "all".into(),
                 };
                 let ops: Vec<Op> = case.ops.iter().map(|n| OPS[*n]).collect();
                 panic!("KITH_CRASH={case}:{n}:{kept}\n{ops:?}, cut {n} of {}\n{why}", cuts.len() - 1);
