@@ -114,7 +114,7 @@ suite_fsx() {
 # --- fio: what was written is read back and verified, by several jobs at once.
 
 fio_in() {
-    fio --directory="$1" --verify=crc32c --verify_fatal=1 --do_verify=1 --group_reporting --fallocate=none \
+    fio --directory="$1" --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --group_reporting --fallocate=none \
         --size="$(of 16m 256m)" --name=sequential --rw=write --bs=1m --numjobs=2 \
         --name=random --stonewall --rw=randwrite --bs=4k --size="$(of 4m 64m)" --numjobs=2 \
         --name=synced --stonewall --rw=randwrite --bs=4k --size="$(of 1m 16m)" --fsync=4 \

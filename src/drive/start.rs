@@ -155,6 +155,11 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         world,
         options,
     });
+    let own = shared.own.clone();
+    shared.journal.precede(Arc::new(move || {
+        let own = own.clone();
+        Box::pin(async move { own.sync().await })
+    }));
     for lost in journal.damage.iter().chain(&damage) {
         shared.note(format!("this machine's disk: {lost}"));
     }

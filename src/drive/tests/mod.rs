@@ -12,6 +12,7 @@ mod model;
 mod pins;
 mod review;
 mod rot;
+mod saved;
 mod slice;
 mod speed;
 mod stored;

@@ -20,6 +20,7 @@ use frame::{BLOCK, Draft, MAX_RECORD, RECORD_HEAD};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+pub use task::Before;
 use task::{Progress, Shared, State};
 use tokio::sync::{Notify, watch};
 
@@ -189,6 +190,7 @@ impl Journal {
         let last = opened.writer.last();
         let shared = Arc::new(Shared {
             dir: dir.to_path_buf(),
+            before: std::sync::OnceLock::new(),
             state: parking_lot::Mutex::new(State {
                 last,
                 durable: last,
@@ -210,6 +212,13 @@ impl Journal {
             aside: opened.aside,
             new: opened.new,
         })
+    }
+
+    /// From now on what this does ends before any record that it knows of is written: a record may
+    /// name what lies in another file, and is not to outlive it in a power cut. Its failure is the
+    /// journal's. Given once.
+    pub fn precede(&self, before: Before) {
+        let _ = self.inner.shared.before.set(before);
     }
 
     /// Accept a record: it is in memory, and on the disk within `sync_after`, or when

@@ -7,8 +7,10 @@ use crate::store::StoreError;
 use crate::world::World;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -18,9 +20,14 @@ const SEAL_APART: usize = 128 << 10;
 /// While the journal is full it looks this often whether there is room again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Work that ends before anything is written.
+pub type Before = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
+
 /// What appenders and the task share.
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
+    /// See [`super::Journal::precede`].
+    pub(super) before: OnceLock<Before>,
     pub(super) state: Mutex<State>,
     /// Wakes the task.
     pub(super) wake: Notify,
@@ -90,6 +97,13 @@ pub(super) async fn run(world: World, shared: Arc<Shared>, writer: Writer, sync_
                 }
             }
             Next::Step(drafts, orders) => {
+                if !drafts.is_empty()
+                    && let Some(before) = shared.before.get()
+                    && let Err(e) = before().await
+                {
+                    shared.fail(e);
+                    break;
+                }
                 let Some(mut w) = writer.take() else { break };
                 let seq = w.next_seq();
                 let done = match seal(&world, &keys, drafts, seq).await {

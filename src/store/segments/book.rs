@@ -159,6 +159,11 @@ impl Book {
             self.segments.last_key_value().filter(|(_, s)| s.len < half).map(|(number, _)| *number);
     }
 
+    /// Nothing was appended, or found at opening, that was not synced since.
+    pub(super) fn is_synced(&self) -> bool {
+        self.failed.is_none() && !self.segments.values().any(|s| s.unsynced)
+    }
+
     pub(super) fn get(&self, id: &ChunkId) -> Option<Loc> {
         self.map.get(id).copied()
     }

@@ -150,6 +150,9 @@ impl Segments {
     /// failure nothing more is accepted; what is readable stays so.
     pub async fn sync(&self) -> Result<(), StoreError> {
         let _one = self.inner.syncing.lock().await;
+        if self.inner.book.lock().is_synced() {
+            return Ok(());
+        }
         self.blocking(|inner| inner.sync()).await
     }
 

@@ -4,10 +4,9 @@
 //! journal has them in order, and what of it is there is a beginning of it. Every sync, of
 //! whatever, says that all of them so far are there. The content of a file is what it was at one
 //! moment: not before its last sync, and not before it was last closed when anything was synced
-//! since. What closing it told the journal is there with all that the journal has after it,
-//! unless a part of the file was sealed since the last sync: the own segments are not synced
-//! together with the journal, and a group whose chunk is not there is passed over. A truncation
-//! alone is told a little later.
+//! since. What closing it told the journal is there with all that the journal has after it: the
+//! own segments are synced before the journal is written. A truncation alone is told a little
+//! later.
 
 use super::*;
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -76,10 +75,8 @@ impl Tree {
 /// How the journal hears of a new content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum How {
-    /// At close, all of it.
+    /// At close.
     Told,
-    /// At close, but for chunks that lie in the own segments.
-    Sealed,
     /// Soon, by itself.
     Late,
 }
@@ -201,11 +198,9 @@ fn content(
 ) -> std::result::Result<(), String> {
     let at = |q: usize| moments[q].tree.nodes.get(&ino);
     let mut floor = progress.files.get(&ino).copied().unwrap_or(0).min(p);
-    let mut sealed = false;
     for (q, moment) in moments.iter().enumerate().take(p + 1).skip(floor + 1) {
         match moment.content {
-            Some((of, How::Told)) if of == ino && !sealed => floor = q,
-            Some((of, How::Sealed)) if of == ino => sealed = true,
+            Some((of, How::Told)) if of == ino => floor = q,
             _ => {}
         }
     }

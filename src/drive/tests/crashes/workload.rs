@@ -177,7 +177,7 @@ impl<'a> Work<'a> {
         let last = self.moments.len() - 1;
         progress.synced = last;
         for (i, moment) in self.moments.iter().enumerate() {
-            if let Some((ino, How::Told | How::Sealed)) = moment.content {
+            if let Some((ino, How::Told)) = moment.content {
                 let floor = progress.files.entry(ino).or_insert(0);
                 *floor = i.max(*floor);
             }
@@ -267,11 +267,7 @@ impl<'a> Work<'a> {
         self.refuse(done)?;
         let done = self.m.drive.flush(handle).await;
         let _ = self.m.drive.release(handle).await;
-        let how = match &done {
-            Err(_) => How::Late,
-            Ok(()) if len >= MIB as usize => How::Sealed,
-            Ok(()) => How::Told,
-        };
+        let how = if done.is_ok() { How::Told } else { How::Late };
         self.push(tree, Some((ino, how)));
         self.refuse(done)
     }
