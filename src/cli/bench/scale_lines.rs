@@ -182,7 +182,12 @@ fn many(ground: &Ground, scale: &Scale, row: &mut dyn FnMut(Row)) -> Outcome<()>
     you.kill();
     let you = again("after kill -9", Target::AtMost(5.0), row)?;
     you.kill();
-    row(Row::new(format!("{files} files: index on disk"), forget_indexes(&state)? as f64 / 1e6, "MB", Target::None));
+    row(Row::new(
+        format!("{files} files: index on disk"),
+        forget_indexes(&state)? as f64 / 1e6,
+        "MB",
+        Target::None,
+    ));
     let you = again("without an index, as after a power cut", Target::None, row)?;
     row(resident_row(scale, "making the index again", you.pid())?);
     you.stop();
