@@ -224,17 +224,23 @@ impl Shared {
         let end = offset.checked_add(len).filter(|e| *e <= SIZE_MAX).ok_or(Error::TooBig)?;
         let size = file.live.state.lock().size();
         match mode {
-            0 if end > size => self.cut(&file.live, end).await,
-            0 | KEEP_SIZE => Ok(()),
+            0 if end > size => return self.cut(&file.live, end).await,
+            0 | KEEP_SIZE => {}
             m if m == PUNCH_HOLE | KEEP_SIZE || m == ZERO_RANGE | KEEP_SIZE => {
-                self.zero(&file.live, offset, end.min(size)).await
+                if offset < size {
+                    return self.zero(&file.live, offset, end.min(size)).await;
+                }
             }
             ZERO_RANGE => {
                 self.zero(&file.live, offset, end.min(size)).await?;
-                if end > size { self.cut(&file.live, end).await } else { Ok(()) }
+                return if end > size { self.cut(&file.live, end).await } else { Ok(()) };
             }
-            _ => Err(Error::Unsupported),
+            _ => return Err(Error::Unsupported),
         }
+        // Nothing of the file changed, but for its times: these move on a local disk as well.
+        let times = SetAttr { mtime: Some(self.now()), ..SetAttr::default() };
+        let kernel = Caller { uid: 0, gid: 0, pid: 0, umask: 0 };
+        self.meta_setattr(file.live.ino, times, kernel).map(|_| ())
     }
 
     /// Zeros from `from` to `to`; chunks that become all zeros become holes when content settles.

@@ -14,6 +14,7 @@ mod rot;
 mod slice;
 mod speed;
 mod stored;
+mod times;
 mod waiting;
 
 use super::*;
