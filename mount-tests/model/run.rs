@@ -109,10 +109,12 @@ impl Case<'_> {
         (0..self.actors.len()).try_for_each(|actor| self.tell(actor, op))
     }
 
-    /// Closed files are there after the daemon ended in any way.
+    /// What was closed, and synced by way of a directory, is there after the daemon ended in
+    /// any way: the journal has a directory's sync for all that came before it.
     fn restart(&mut self, kill: bool) -> Result<(), String> {
         self.everyone(&Op::CheckOpen)?;
         self.everyone(&Op::CloseAll)?;
+        std::fs::File::open(&self.drive).and_then(|dir| dir.sync_all()).map_err(|e| e.to_string())?;
         let lab = &mut self.field.lab;
         if kill {
             lab.kill("you")

@@ -189,6 +189,7 @@ pub(super) fn node_kind(mode: u32, rdev: u32) -> Option<NodeKind> {
 pub(super) fn set_attr(
     (mode, uid, gid, size): (Option<u32>, Option<u32>, Option<u32>, Option<u64>),
     (atime, mtime, ctime): (Option<TimeOrNow>, Option<TimeOrNow>, Option<SystemTime>),
+    opened: bool,
     now: TimeNs,
     caller: Caller,
 ) -> SetAttr {
@@ -205,6 +206,7 @@ pub(super) fn set_attr(
         mtime: mtime.map(|t| time_or_now(t, now)),
         ctime: ctime.map(time_ns),
         kill_suid: owned_anew || cut_by_user,
+        opened,
     }
 }
 
