@@ -282,7 +282,7 @@ impl Dice {
         let slot = self.slot();
         match self.roll(8) {
             0 | 1 => Op::SetLen { slot, len: self.at() },
-            2 => Op::Truncate { path: self.path(), len: self.at() },
+            2 => Op::Truncate { path: self.path(), len: self.at().max(1) },
             3..6 => {
                 const KEEP: u32 = 1;
                 const PUNCH: u32 = 2 | KEEP;

@@ -109,7 +109,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         self.guarded("setattr", || {
             let caller = caller(req);
             let now = time_ns(SystemTime::now());
-            let set = set_attr((mode, uid, gid, size), (atime, mtime, ctime), fh.is_some(), now, caller);
+            let set = set_attr((mode, uid, gid, size), (atime, mtime, ctime), fh, now, caller);
             self.set(ino.0, set, caller, reply);
         });
     }
