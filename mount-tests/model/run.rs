@@ -109,12 +109,11 @@ impl Case<'_> {
         (0..self.actors.len()).try_for_each(|actor| self.tell(actor, op))
     }
 
-    /// What was closed, and synced by way of a directory, is there after the daemon ended in
-    /// any way: the journal has a directory's sync for all that came before it.
+    /// What was synced is there after the daemon ended in any way.
     fn restart(&mut self, kill: bool) -> Result<(), String> {
         self.everyone(&Op::CheckOpen)?;
         self.everyone(&Op::CloseAll)?;
-        std::fs::File::open(&self.drive).and_then(|dir| dir.sync_all()).map_err(|e| e.to_string())?;
+        sync_below(&self.drive).map_err(|e| format!("syncing all: {e}"))?;
         let lab = &mut self.field.lab;
         if kill {
             lab.kill("you")
@@ -129,6 +128,19 @@ impl Case<'_> {
     fn compare_all(&self, when: &str) -> Result<(), String> {
         compare_trees(&self.disk, &self.drive).map_err(|what| format!("the trees differ {when}\n{what}"))
     }
+}
+
+/// fsync(2) of everything below a directory, and of the directory.
+fn sync_below(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()? {
+            kind if kind.is_dir() => sync_below(&entry.path())?,
+            kind if kind.is_file() => std::fs::File::open(entry.path())?.sync_all()?,
+            _ => {}
+        }
+    }
+    std::fs::File::open(dir)?.sync_all()
 }
 
 fn compare_trees(disk: &Path, drive: &Path) -> Result<(), String> {
