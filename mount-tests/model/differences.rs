@@ -6,14 +6,18 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Everything that is not compared, or not exactly, with its reason. The first six are in
+/// Everything that is not compared, or not exactly, with its reason. The first seven are in
 /// docs/semantics.md. Nothing else may differ.
-pub const DIFFERENCES: [(&str, &str); 9] = [
+pub const DIFFERENCES: [(&str, &str); 10] = [
     ("the size of a directory", "4,096 always: it is not made of blocks"),
     ("the time of last reading", "the one that was set: a reading would be a change for all friends"),
     ("blocks after an allocation", "fallocate that only allocates reserves nothing"),
     ("free inodes", "there is no table of them"),
     ("O_DIRECT", "needs no alignment, so that it is not among the operations"),
+    (
+        "a directory's time after the daemon ended",
+        "what came and went before friends heard of it is forgotten",
+    ),
     ("the time of truncate(2) to nothing", "FUSE does not tell it from O_TRUNC; not among the operations"),
     ("where exactly holes are", "ext4 has blocks and reservations; what a hole reads as is compared"),
     ("a time that is now", "two clocks: both must be of this run, or both exactly what was set"),
@@ -22,6 +26,11 @@ pub const DIFFERENCES: [(&str, &str); 9] = [
 
 /// Times that operations set lie before this, those that come by themselves after: January 2020.
 const NOW_IS_AFTER: i64 = 1_577_836_800;
+
+/// Whether the modification time came by itself.
+pub fn is_now(m: &Metadata) -> bool {
+    m.mtime() > NOW_IS_AFTER
+}
 
 /// What must be equal of an inode.
 pub fn attributes(m: &Metadata) -> String {
@@ -32,10 +41,8 @@ pub fn attributes(m: &Metadata) -> String {
         _ => "other",
     };
     let size = if m.is_dir() { 0 } else { m.size() };
-    let time = match m.mtime() {
-        t if t > NOW_IS_AFTER => "now".to_string(),
-        t => format!("{t}.{:09}", m.mtime_nsec()),
-    };
+    let set = || format!("{}.{:09}", m.mtime(), m.mtime_nsec());
+    let time = if is_now(m) { "now".into() } else { set() };
     let owner = (m.uid(), m.gid());
     format!("{kind} {:o} links {} size {size} mtime {time} owner {owner:?}", m.mode() & 0o7777, m.nlink())
 }

@@ -1,7 +1,7 @@
 //! One run: steps on a fresh directory of the local disk and of a drive, compared after each.
 
 use super::actor::Actor;
-use super::differences::tree;
+use super::differences::{is_now, tree};
 use super::lab::Lab;
 use super::op::{ACTORS, Op, Step};
 use std::path::{Path, PathBuf};
@@ -122,12 +122,33 @@ impl Case<'_> {
         }
         lab.start("you");
         lab.mount("you");
+        adopt_times(&self.disk, &self.drive).map_err(|e| format!("times of directories: {e}"))?;
         self.compare_all(if kill { "after kill -9" } else { "after a restart" })
     }
 
     fn compare_all(&self, when: &str) -> Result<(), String> {
         compare_trees(&self.disk, &self.drive).map_err(|what| format!("the trees differ {when}\n{what}"))
     }
+}
+
+/// The local disk's directories get the time that was set before something came and went, where
+/// the drive shows that after its daemon ended.
+fn adopt_times(disk: &Path, drive: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(disk)? {
+        let entry = entry?;
+        let there = drive.join(entry.file_name());
+        if entry.file_type()?.is_dir() && there.is_dir() {
+            adopt_times(&entry.path(), &there)?;
+            let (old, new) = (std::fs::metadata(&there)?, entry.metadata()?);
+            if is_now(&new) && !is_now(&old) {
+                filetime::set_file_mtime(
+                    entry.path(),
+                    filetime::FileTime::from_last_modification_time(&old),
+                )?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// fsync(2) of everything below a directory, and of the directory.

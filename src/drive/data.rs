@@ -160,9 +160,13 @@ impl Shared {
     }
 
     pub async fn truncate_inode(&self, ino: Ino, size: u64, set: SetAttr, caller: Caller) -> Result<Attr> {
-        let live = self.make_live(ino)?;
+        // Open meanwhile: what is in memory of a closed file goes when it has settled, and the
+        // cut, which waits for that, would be of something that nobody looks at any more.
+        let open = OpenMode { read: false, write: true, append: false, truncate: false };
+        let handle = self.open_file(ino, open).await?;
+        let live = self.file(handle)?.live.clone();
         let done = self.cut(&live, size).await;
-        self.lives.lock().drop_if_idle(&live);
+        self.release_handle(handle).await?;
         let mut times = SetAttr { size: None, opened: false, ..set };
         if !done? {
             let now = self.now();

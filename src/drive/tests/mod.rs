@@ -11,6 +11,7 @@ mod model;
 mod pins;
 mod review;
 mod rot;
+mod settling;
 mod slice;
 mod speed;
 mod stored;
