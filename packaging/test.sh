@@ -4,7 +4,8 @@
 set -euo pipefail
 if [ -n "${KITH_TORTURE:-}" ]; then
     export KITH_KILLS="${KITH_KILLS:-100}" KITH_SEEDS="${KITH_SEEDS:-100}" KITH_HOURS="${KITH_HOURS:-10}"
-    export KITH_CASES="${KITH_CASES:-1000}"
+    export KITH_CASES="${KITH_CASES:-1000}" KITH_KILL_MIXED="${KITH_KILL_MIXED:-300}"
+    export KITH_FUSE_MODEL_OPS="${KITH_FUSE_MODEL_OPS:-200000}"
 fi
 cd "$(dirname "$0")/.."
 need=()

@@ -49,6 +49,9 @@ pub struct SetAttr {
     pub ctime: Option<TimeNs>,
     /// Clear suid and sgid (the kernel's KILL_SUIDGID).
     pub kill_suid: bool,
+    /// The length is set through an open file: the modification time moves even if the length
+    /// stays, as it does not when it is set by name.
+    pub opened: bool,
 }
 
 /// Who asks.

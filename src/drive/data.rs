@@ -68,12 +68,12 @@ impl Shared {
                 break lives.open(live, open);
             }
         };
-        if open.truncate
-            && open.write
-            && let Err(e) = self.cut(&self.file(Handle(handle))?.live.clone(), 0).await
-        {
-            self.lives.lock().handles.remove(&handle);
-            return Err(e);
+        if open.truncate && open.write {
+            let cut = self.cut(&self.file(Handle(handle))?.live.clone(), 0).await;
+            if let Err(e) = cut.and_then(|cut| if cut { Ok(()) } else { self.touch(ino) }) {
+                self.lives.lock().handles.remove(&handle);
+                return Err(e);
+            }
         }
         Ok(Handle(handle))
     }
@@ -135,8 +135,8 @@ impl Shared {
         Ok((file, len))
     }
 
-    /// Set a file's length.
-    pub async fn cut(&self, live: &Arc<Live>, size: u64) -> Result<()> {
+    /// Set a file's length. False: it was that before, and nothing moved.
+    pub async fn cut(&self, live: &Arc<Live>, size: u64) -> Result<bool> {
         self.writable()?;
         if size > SIZE_MAX {
             return Err(Error::TooBig);
@@ -147,8 +147,8 @@ impl Shared {
         if state.gone {
             return Err(Error::Stale);
         }
-        if state.dirty.is_none() && state.size() == size {
-            return Ok(());
+        if state.size() == size {
+            return Ok(false);
         }
         let dirty = state.dirty(now, mtime);
         let before = dirty.buffered;
@@ -156,15 +156,23 @@ impl Shared {
         self.account(before, dirty.buffered);
         drop(state);
         live.sealed.notify_waiters();
-        Ok(())
+        Ok(true)
     }
 
     pub async fn truncate_inode(&self, ino: Ino, size: u64, set: SetAttr, caller: Caller) -> Result<Attr> {
-        let live = self.make_live(ino)?;
+        // Open meanwhile: what is in memory of a closed file goes when it has settled, and the
+        // cut, which waits for that, would be of something that nobody looks at any more.
+        let open = OpenMode { read: false, write: true, append: false, truncate: false };
+        let handle = self.open_file(ino, open).await?;
+        let live = self.file(handle)?.live.clone();
         let done = self.cut(&live, size).await;
-        self.lives.lock().drop_if_idle(&live);
-        done?;
-        let times = SetAttr { size: None, ..set };
+        self.release_handle(handle).await?;
+        let mut times = SetAttr { size: None, opened: false, ..set };
+        if !done? {
+            let now = self.now();
+            times.ctime.get_or_insert(now);
+            times.mtime = times.mtime.or(set.opened.then_some(now));
+        }
         if times == SetAttr::default() {
             return self.meta_getattr(ino);
         }
@@ -224,17 +232,28 @@ impl Shared {
         let end = offset.checked_add(len).filter(|e| *e <= SIZE_MAX).ok_or(Error::TooBig)?;
         let size = file.live.state.lock().size();
         match mode {
-            0 if end > size => self.cut(&file.live, end).await,
-            0 | KEEP_SIZE => Ok(()),
+            0 if end > size => return self.cut(&file.live, end).await.map(|_| ()),
+            0 | KEEP_SIZE => {}
             m if m == PUNCH_HOLE | KEEP_SIZE || m == ZERO_RANGE | KEEP_SIZE => {
-                self.zero(&file.live, offset, end.min(size)).await
+                if offset < size {
+                    return self.zero(&file.live, offset, end.min(size)).await;
+                }
             }
             ZERO_RANGE => {
                 self.zero(&file.live, offset, end.min(size)).await?;
-                if end > size { self.cut(&file.live, end).await } else { Ok(()) }
+                return if end > size { self.cut(&file.live, end).await.map(|_| ()) } else { Ok(()) };
             }
-            _ => Err(Error::Unsupported),
+            _ => return Err(Error::Unsupported),
         }
+        // Nothing of the file changed, but for its times: these move on a local disk as well.
+        self.touch(file.live.ino)
+    }
+
+    /// The modification time is now, though the content is what it was.
+    fn touch(&self, ino: Ino) -> Result<()> {
+        let times = SetAttr { mtime: Some(self.now()), ..SetAttr::default() };
+        let kernel = Caller { uid: 0, gid: 0, pid: 0, umask: 0 };
+        self.meta_setattr(ino, times, kernel).map(|_| ())
     }
 
     /// Zeros from `from` to `to`; chunks that become all zeros become holes when content settles.

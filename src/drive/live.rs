@@ -42,6 +42,9 @@ pub struct LiveState {
     pub base_journaled: bool,
     /// Modification time of what is dirty.
     pub mtime: TimeNs,
+    /// Somebody set it since the moment that settles, and nobody wrote since: it is the new
+    /// version's, in the place of the moment's.
+    pub set_mtime: Option<TimeNs>,
     pub opens: u32,
     /// On the monotonic clock: the first write that has not settled, the last one.
     pub first_write: Duration,
@@ -70,6 +73,7 @@ impl Live {
                 dirty: None,
                 base_journaled: false,
                 mtime: 0,
+                set_mtime: None,
                 opens: 0,
                 first_write: Duration::ZERO,
                 last_write: Duration::ZERO,
@@ -114,7 +118,7 @@ impl LiveState {
             self.base_journaled = false;
         }
         self.last_write = now;
-        self.mtime = mtime;
+        (self.mtime, self.set_mtime) = (mtime, None);
         let size = content_size(&self.content);
         self.dirty.get_or_insert_with(|| Dirty::over(size))
     }

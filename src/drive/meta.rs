@@ -283,17 +283,18 @@ impl Shared {
         self.change(|view| {
             let inode = inode(view, ino)?;
             object = Some(inode.object);
+            // While nothing is committed: a version that settles comes wholly before or after.
+            if let (Some(mtime), Some(live)) = (set.mtime, self.live(ino)) {
+                let mut state = live.state.lock();
+                (state.mtime, state.set_mtime) = (mtime, Some(mtime));
+                if let Some(dirty) = &mut state.dirty {
+                    dirty.size_unjournaled = true;
+                }
+            }
             Ok(Change::SetAttrs { object: inode.object, change: attr_change(&inode, set, caller, now) })
         })?;
         if set.mtime.is_some() {
             object.map(|object| self.dir_times.lock().remove(&object));
-        }
-        if let (Some(mtime), Some(live)) = (set.mtime, self.live(ino)) {
-            let mut state = live.state.lock();
-            state.mtime = mtime;
-            if let Some(dirty) = &mut state.dirty {
-                dirty.size_unjournaled = true;
-            }
         }
         self.attr_of(object.ok_or(Error::Stale)?)
     }

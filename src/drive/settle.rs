@@ -199,6 +199,7 @@ impl Shared {
         let (mut moment, begun) = {
             let mut state = live.state.lock();
             let (content, mtime) = (state.content.clone(), state.mtime);
+            state.set_mtime = None;
             let Some(dirty) = &mut state.dirty else { return Ok(None) };
             let mut begun = Vec::new();
             if dirty.size > INLINE_MAX as u64 {
@@ -242,7 +243,8 @@ impl Shared {
         // A version that no friend has had is not worth telling: this one takes its place.
         let replaces = state.base.and_then(|b| self.replaceable(&core, b).map(|base| (b.n, base)));
         let base = replaces.map_or(state.base, |(_, base)| base);
-        let (object, content, mtime) = (live.object, made.content.clone(), moment.mtime);
+        let (object, content) = (live.object, made.content.clone());
+        let mtime = state.set_mtime.unwrap_or(moment.mtime);
         let op = self.operation(&core, Change::SetContent { object, base, content, mtime });
         super::shared::fits(&op)?;
         let replaced = replaces.map(|r| r.0);

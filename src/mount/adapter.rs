@@ -99,7 +99,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         ctime: Option<SystemTime>,
-        _fh: Option<FileHandle>,
+        fh: Option<FileHandle>,
         _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>,
         _bkuptime: Option<SystemTime>,
@@ -109,7 +109,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
         self.guarded("setattr", || {
             let caller = caller(req);
             let now = time_ns(SystemTime::now());
-            let set = set_attr((mode, uid, gid, size), (atime, mtime, ctime), now, caller);
+            let set = set_attr((mode, uid, gid, size), (atime, mtime, ctime), fh, now, caller);
             self.set(ino.0, set, caller, reply);
         });
     }

@@ -2,7 +2,7 @@
 
 use crate::drive::{Attr, Caller, Error, FileKind, NodeKind, OpenMode, Result, SetAttr};
 use crate::tree::TimeNs;
-use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
+use fuser::{FileAttr, FileHandle, FileType, INodeNo, Request, TimeOrNow};
 use rustix::fs::{FileType as RawType, OFlags};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -189,6 +189,7 @@ pub(super) fn node_kind(mode: u32, rdev: u32) -> Option<NodeKind> {
 pub(super) fn set_attr(
     (mode, uid, gid, size): (Option<u32>, Option<u32>, Option<u32>, Option<u64>),
     (atime, mtime, ctime): (Option<TimeOrNow>, Option<TimeOrNow>, Option<SystemTime>),
+    fh: Option<FileHandle>,
     now: TimeNs,
     caller: Caller,
 ) -> SetAttr {
@@ -205,6 +206,8 @@ pub(super) fn set_attr(
         mtime: mtime.map(|t| time_or_now(t, now)),
         ctime: ctime.map(time_ns),
         kill_suid: owned_anew || cut_by_user,
+        // O_TRUNC comes without a handle, and looks like truncate(2) to nothing, which is rarer.
+        opened: fh.is_some() || size == Some(0),
     }
 }
 

@@ -13,9 +13,11 @@ mod pins;
 mod review;
 mod rot;
 mod saved;
+mod settling;
 mod slice;
 mod speed;
 mod stored;
+mod times;
 mod waiting;
 
 use super::*;
