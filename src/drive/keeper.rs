@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The journal is told anew and trimmed when its files are this long, and twice as long as
-/// they were after the last time: what it holds is read into memory at the next start.
-const JOURNAL_LONG: u64 = 32 << 20;
+/// The journal is told anew and trimmed from this part of what it may be on, and when it is twice
+/// as long as after the last time: what it holds is read into memory at the next start.
+const LONG: u64 = 256;
 /// On a full disk own chunks are looked through twice, so far apart.
 const SWEEP_AGAIN: Duration = Duration::from_secs(2);
 /// How often looking through them tries for a moment at which all are named.
@@ -203,11 +203,12 @@ impl Shared {
         if let Err(e) = self.world.blocking(move || shared.release_safe()).await {
             self.note(format!("own segments: {e}"));
         }
-        let mut long = JOURNAL_LONG;
+        let mut length = Length::new(&self);
         loop {
             tokio::select! { biased;
                 () = self.full.notified() => {
                     self.short.store(true, Ordering::Relaxed);
+                    self.shorten_full().await;
                     self.make_room().await;
                     self.sweep_own().await;
                     tokio::time::sleep(SWEEP_AGAIN).await;
@@ -225,12 +226,27 @@ impl Shared {
                 self.short.store(false, Ordering::Relaxed);
                 self.settle_again();
             }
-            if self.journal.status().disk > long && self.writable().is_ok() {
-                if let Err(e) = self.compact_journal().await {
-                    self.note(format!("shortening the journal: {e}"));
+            if length.is_long(&self) && self.writable().is_ok() {
+                let begun = self.journal.status().written;
+                match self.compact_journal().await {
+                    Ok(()) => length.shortened(&self, begun),
+                    Err(e) => self.note(format!("shortening the journal: {e}")),
                 }
-                long = JOURNAL_LONG.max(self.journal.status().disk * 2);
             }
+        }
+    }
+
+    /// A full journal is shortened with what is kept aside for that.
+    async fn shorten_full(&self) {
+        if !self.journal.status().full || self.writable().is_err() {
+            return;
+        }
+        let done = match self.journal.release_reserve().await {
+            Ok(()) => self.compact_journal().await,
+            Err(e) => Err(self.fail(&e)),
+        };
+        if let Err(e) = done {
+            self.note(format!("shortening the journal: {e}"));
         }
     }
 
@@ -293,5 +309,34 @@ impl Shared {
         self.entries.sync().await.map_err(|e| self.fail(&e))?;
         self.journal.trim(start);
         Ok(())
+    }
+}
+
+/// How long the journal is: what was in it when it was last shortened, and what came since. (Its
+/// files are no measure: they are given back a while after it is shortened, or used again.)
+struct Length {
+    /// What was in it at the opening, as far as its files say.
+    found: u64,
+    /// What had been written when it was last shortened.
+    since: u64,
+    /// It is long from here on.
+    long: u64,
+    max: u64,
+}
+
+impl Length {
+    fn new(shared: &Shared) -> Length {
+        let max = shared.options.journal_max;
+        Length { found: shared.journal.status().disk, since: 0, long: max / LONG, max }
+    }
+    fn is_long(&self, shared: &Shared) -> bool {
+        let status = shared.journal.status();
+        status.full || self.found + (status.written - self.since) > self.long
+    }
+    /// It was told anew from `begun` on: half of what there may be until the next time is that.
+    fn shortened(&mut self, shared: &Shared, begun: u64) {
+        let told = shared.journal.status().written.saturating_sub(begun);
+        (self.found, self.since) = (0, begun);
+        self.long = (told * 2).clamp(self.max / LONG, self.max / 2);
     }
 }

@@ -249,7 +249,9 @@ impl Shared {
         super::shared::fits(&op)?;
         let replaced = replaces.map(|r| r.0);
         let settled = Settled { op: op.clone(), chunks: made.chunks.clone(), replaces: replaced };
-        self.journal.append(records::SETTLED, &records::encode(&settled)).map_err(|e| self.fail(&e))?;
+        // It makes room: what the file's groups took is not needed any more.
+        let record = records::encode(&settled);
+        self.journal.append_urgent(records::SETTLED, &[&record]).map_err(|e| self.fail(&e))?;
         if let Some(old) = replaced {
             self.forget(&mut core, &[old])?;
         }

@@ -55,6 +55,8 @@ pub struct DriveOptions {
     pub read_deadline: Duration,
     /// Bytes of one file of the journal; no record is longer than a quarter of it.
     pub journal_file: u64,
+    /// Most bytes of journal; it is shortened from a 256th of this on.
+    pub journal_max: u64,
     /// This machine's offset from UTC in minutes, for names of conflict copies.
     pub utc_offset_min: i16,
 }
@@ -74,6 +76,7 @@ impl Default for DriveOptions {
             // With what comes around it within the 15 s that people are promised.
             read_deadline: Duration::from_secs(13),
             journal_file: 32 << 20,
+            journal_max: 8 << 30,
             utc_offset_min: 0,
         }
     }

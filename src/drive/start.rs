@@ -184,6 +184,7 @@ fn journal_options(blocking: Blocking, options: &super::DriveOptions) -> Journal
     let mut out = JournalOptions {
         sync_after: options.journal_after,
         file_len: options.journal_file,
+        max_len: options.journal_max,
         ..JournalOptions::default()
     };
     if blocking == Blocking::Inline {

@@ -7,6 +7,7 @@ mod crashes;
 mod faults;
 mod journal;
 mod killed;
+mod long;
 mod mem_grid;
 mod model;
 mod pins;

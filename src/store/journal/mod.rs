@@ -118,6 +118,8 @@ pub struct JournalStatus {
     pub buffered: usize,
     /// Bytes of files in use.
     pub disk: u64,
+    /// Bytes of frames written since it was opened.
+    pub written: u64,
     /// No room: only urgent records are taken until something is trimmed or freed.
     pub full: bool,
     /// The journal has failed for good, with this.
@@ -368,6 +370,7 @@ impl Journal {
             trimmed: s.trimmed,
             buffered: s.buffered,
             disk: s.stepped.disk,
+            written: s.stepped.written,
             full: s.stepped.full,
             failed: s.failed.clone(),
         }

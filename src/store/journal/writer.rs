@@ -25,6 +25,8 @@ pub(super) struct Stepped {
     pub durable: Lsn,
     /// Bytes of files.
     pub disk: u64,
+    /// Bytes of frames written by this writer.
+    pub written: u64,
     /// Bytes that can be written without a new file.
     pub room: u64,
     /// There is no spare file and none can be made.
@@ -71,6 +73,8 @@ pub(super) struct Writer {
     next_slot: u64,
     reserve: bool,
     full: bool,
+    /// Bytes of frames written.
+    bytes: u64,
 }
 
 impl Writer {
@@ -105,6 +109,7 @@ impl Writer {
             next_slot: 2,
             reserve: false,
             full: false,
+            bytes: 0,
         };
         writer.put(Draft::new(first, 0), first - 1)?;
         writer.sync()?;
@@ -162,6 +167,7 @@ impl Writer {
             next_slot,
             reserve,
             full: false,
+            bytes: 0,
         };
         // After a mere kill the tail may still be in the kernel only.
         writer.sync()?;
@@ -213,6 +219,7 @@ impl Writer {
         Stepped {
             durable: self.durable,
             disk: files as u64 * self.options.file_len,
+            written: self.bytes,
             room: self.end().saturating_sub(self.at) + spare,
             full: self.full && self.free.is_empty(),
             spare_wanted: self.free.is_empty() && !self.full,
@@ -234,6 +241,7 @@ impl Writer {
         self.current.file.write_at(&bytes, self.at).map_err(io)?;
         self.unsynced = true;
         self.at += header.span();
+        self.bytes += header.span();
         self.seq = header.seq;
         self.prev = header.check;
         self.written = last;
