@@ -17,7 +17,11 @@ impl Shared {
     /// The inode in memory, from the tree if it was not there.
     pub fn make_live(&self, ino: Ino) -> Result<Arc<Live>> {
         if let Some(live) = self.live(ino) {
-            return Ok(live);
+            // An older entry that came late may have taken the number; what is taken back has none.
+            return match self.view().by_ino(ino).map_err(index_error)? {
+                Some(object) if object != live.object => Err(Error::Stale),
+                _ => Ok(live),
+            };
         }
         // Version and content are of one moment only while nothing is committed.
         let _still = self.core.lock();
@@ -71,7 +75,7 @@ impl Shared {
         if open.truncate && open.write {
             let cut = self.cut(&self.file(Handle(handle))?.live.clone(), 0).await;
             if let Err(e) = cut.and_then(|cut| if cut { Ok(()) } else { self.touch(ino) }) {
-                self.lives.lock().handles.remove(&handle);
+                let _ = self.release_handle(Handle(handle)).await;
                 return Err(e);
             }
         }

@@ -82,6 +82,7 @@ impl Drive {
         shared.closing.send_replace(true);
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
+        let _nobody = shared.ending.write().await;
         shared.grid.close_drive(&shared.drive);
         for closed in [shared.journal.close().await, shared.entries.close().await, shared.own.sync().await] {
             if let Err(e) = closed {

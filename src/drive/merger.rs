@@ -101,15 +101,23 @@ impl Shared {
             if checked.is_empty() {
                 continue;
             }
-            for (bytes, _) in &checked {
-                self.entries.append(bytes).await.map_err(|e| self.fail(&e))?;
-            }
             let shared = self.clone();
-            let folded = self.world.blocking(move || shared.fold_in(checked)).await;
-            folded.map_err(|e| Error::Internal(e.to_string()))??;
+            self.to_the_end(async move { shared.keep_and_fold(checked).await }).await?;
             self.progressed();
         }
         Ok(())
+    }
+
+    /// The tree never knows an entry that a power cut could take from this machine: nobody would
+    /// be asked for it again.
+    async fn keep_and_fold(self: Arc<Self>, checked: Vec<(Vec<u8>, Opened)>) -> Result<()> {
+        for (bytes, _) in &checked {
+            self.entries.append(bytes).await.map_err(|e| self.fail(&e))?;
+        }
+        self.entries.sync().await.map_err(|e| self.fail(&e))?;
+        let shared = self.clone();
+        let folded = self.world.blocking(move || shared.fold_in(checked)).await;
+        folded.map_err(|e| Error::Internal(e.to_string()))?
     }
 
     async fn take_admin(&self, records: Vec<Signed>) -> Result<()> {

@@ -125,7 +125,8 @@ impl Shared {
         self.tell_packs()?;
         let Some((draft, plan)) = self.plan()? else { return Ok(false) };
         let ns: Vec<u64> = draft.operations.iter().map(|op| op.n).collect();
-        let done = self.make_entry(draft, plan).await;
+        let shared = self.clone();
+        let done = self.to_the_end(async move { shared.make_entry(draft, plan).await }).await;
         let mut core = self.core.lock();
         ns.iter().for_each(|n| {
             core.drafted.remove(n);

@@ -73,6 +73,8 @@ pub struct Shared {
     pub naming: tokio::sync::RwLock<()>,
     /// Own chunks came or lost what named them, since they were last looked through.
     pub own_changed: AtomicBool,
+    /// See [`Shared::to_the_end`]; taken whole by the close.
+    pub ending: Arc<tokio::sync::RwLock<()>>,
     /// The disk had no room for content.
     pub full: Notify,
     /// It had none, and was not found to have some since.
@@ -191,6 +193,20 @@ impl Shared {
             notes.pop_front();
         }
         notes.push_back(text);
+    }
+    /// Runs what must not be left half done when the drive closes: who is between the entry log
+    /// and the tree.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.ending.clone().read_owned().await;
+        let task = tokio::spawn(async move {
+            let done = work.await;
+            drop(turn);
+            done
+        });
+        task.await.map_err(|e| Error::Internal(e.to_string()))?
     }
     /// Something became safer, or news arrived.
     pub fn progressed(&self) {

@@ -87,7 +87,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let mut replay = journal.state;
     let stored = index.get(&next_key())?.and_then(|b| b.try_into().ok()).map_or(1, u64::from_le_bytes);
     let published = rebuilt.published.last().map_or(1, |n| n + 1);
-    let next_n = stored.max(published).max(replay.next_n);
+    let next_n = stored.max(published).max(replay.next_n).max(rebuilt.fold.next_number());
     let core = Core {
         fold: rebuilt.fold,
         next_n,
@@ -112,6 +112,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         own,
         naming: Default::default(),
         own_changed: AtomicBool::new(true),
+        ending: Default::default(),
         full: Default::default(),
         short: Default::default(),
         unnamed: Mutex::default(),

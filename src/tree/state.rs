@@ -82,7 +82,7 @@ pub mod tables {
 }
 
 /// Bits of an inode number that its object's counter takes, as long as no two objects meet.
-pub const INO_COUNTER: u64 = (1 << 43) - 1;
+pub const INO_COUNTER: u64 = (1 << 31) - 1;
 
 /// Where a name is: a directory and a name in it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -122,8 +122,6 @@ async fn whatever_the_index_kept_the_drive_is_the_same() {
             for _ in 0..5 + dice.below(40) {
                 step(if dice.below(5) == 0 { &other } else { &m }, &dice).await;
             }
-            // What came from others and is not on the disk comes again; it is no part of this.
-            m.drive.shared.entries.sync().await.expect("synced");
             let Machine { disk: dead, mut setup, client, drive } = m;
             dead.unplug();
             let commits = indexes.commits.lock().clone();

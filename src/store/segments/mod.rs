@@ -87,7 +87,7 @@ struct Inner {
     files: Files,
     book: Mutex<Book>,
     /// One sync at a time: who comes second finds that what it waits for is done, or does it.
-    syncing: tokio::sync::Mutex<()>,
+    syncing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Segments {
@@ -108,7 +108,7 @@ impl Segments {
             keys: Keys::new(key),
             files: Files::new(world.disk.clone(), dir),
             book: Mutex::new(Book::new(options.clone())),
-            syncing: tokio::sync::Mutex::new(()),
+            syncing: Arc::default(),
             options,
         });
         let opening = inner.clone();
@@ -135,8 +135,8 @@ impl Segments {
             .await?;
         // Whoever comes meanwhile goes on; this caller waits, which slows down those who are
         // faster than the disk.
-        if much && let Ok(_one) = self.inner.syncing.try_lock() {
-            self.blocking(|inner| inner.sync()).await?;
+        if much && let Ok(turn) = self.inner.syncing.clone().try_lock_owned() {
+            self.sync_in_turn(turn).await?;
         }
         Ok(place)
     }
@@ -149,11 +149,20 @@ impl Segments {
     /// Everything appended before this call survives a power cut when it returns. After a
     /// failure nothing more is accepted; what is readable stays so.
     pub async fn sync(&self) -> Result<(), StoreError> {
-        let _one = self.inner.syncing.lock().await;
+        let turn = self.inner.syncing.clone().lock_owned().await;
         if self.inner.book.lock().is_synced() {
             return Ok(());
         }
-        self.blocking(|inner| inner.sync()).await
+        self.sync_in_turn(turn).await
+    }
+
+    /// The turn ends with the work, also when nobody waits for it any more.
+    async fn sync_in_turn(&self, turn: tokio::sync::OwnedMutexGuard<()>) -> Result<(), StoreError> {
+        self.blocking(move |inner| {
+            let _turn = turn;
+            inner.sync()
+        })
+        .await
     }
 
     /// Bytes of a chunk, cut at its end. `None`: not here, or damaged (then it is forgotten).

@@ -19,10 +19,11 @@
 //! wrote.
 //!
 //! ```text
-//! magic "kithopn1", inode of sled's file u64, boot id; check [32] as above
+//! magic "kithopn1", of sled's file inode u64, device u64, mount u64; boot id; check [32] as above
 //! ```
 
 use crate::keys::{Purpose, derive_array};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -37,9 +38,14 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The bytes that say that the database in `db` is open; None where boots cannot be told apart.
 fn opened(db: &Path, key: &[u8; 32]) -> Option<Vec<u8>> {
     let boot = fs::read(BOOT_ID).ok()?;
-    let inode = fs::symlink_metadata(db.join("db")).ok()?.ino();
+    let file = db.join("db");
+    let is = fs::symlink_metadata(&file).ok()?;
+    // A disk that was taken away and mounted again may have lost what the kernel had for it.
+    let mount = rustix::fs::statx(CWD, &file, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?.stx_mnt_id;
     let mut out = OPEN_MAGIC.to_vec();
-    out.extend_from_slice(&inode.to_le_bytes());
+    for number in [is.ino(), is.dev(), mount] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
     out.extend_from_slice(&boot);
     let check = derive_array::<32>(Purpose::DiskChecksum, key, &[&out]);
     out.extend_from_slice(&check[..]);
@@ -112,16 +118,16 @@ pub(super) fn settle(db: &Path) -> io::Result<()> {
     sync_dir(db)
 }
 
-/// Takes the marker away, for good; whether it vouches for the files in `db`.
-pub(super) fn take(marker: &Path, db: &Path, key: &[u8; 32]) -> io::Result<bool> {
+/// Takes the marker away, for good; whether it vouches for the files in `db`. None: there was none.
+pub(super) fn take(marker: &Path, db: &Path, key: &[u8; 32]) -> io::Result<Option<bool>> {
     let said = match fs::read(marker) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
     fs::remove_file(marker)?;
     sync_dir(marker)?;
-    Ok(describe(db, key).is_ok_and(|is| is == said))
+    Ok(Some(describe(db, key).is_ok_and(|is| is == said)))
 }
 
 /// Puts a marker there.

@@ -96,13 +96,17 @@ impl Indexes for SledIndexes {
                 (Found::Nothing, Store::open(&places.db, &seal)?)
             }
         };
-        let redo = Redo::begin(places.redo.clone(), key).map_err(io("make room for moves"))?;
-        marker::say_open(&places.open, &places.db, key).map_err(io("mark as open"))?;
+        // On a full disk, say, it is as good as any, but will not outlive a kill.
+        let redo = Redo::begin(places.redo.clone(), key);
+        let redo = redo.and_then(|redo| marker::say_open(&places.open, &places.db, key).map(|()| redo)).ok();
+        if redo.is_none() {
+            marker::say_closed(&places.open).map_err(io("mark"))?;
+        }
         let core = Core {
             store: RwLock::new(Some(store)),
             blinder: Blinder::new(key),
             overlay: RwLock::default(),
-            moving: Mutex::new(Some(redo)),
+            moving: Mutex::new(redo),
             scheduled: AtomicBool::new(false),
             doubted: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::try_current().ok(),
@@ -117,8 +121,10 @@ impl Indexes for SledIndexes {
 /// What an earlier process left, if it is to be trusted.
 fn resume(places: &Places, seal: &SealKey, key: &[u8; 32]) -> Result<Option<(Found, Store)>, TableError> {
     let io = |e| error(format!("{}: marker: {e}", places.db.display()));
-    let clean = marker::take(&places.clean, &places.db, key).map_err(io)?;
-    let killed = !clean && marker::was_open(&places.open, &places.db, key);
+    let ended = marker::take(&places.clean, &places.db, key).map_err(io)?;
+    let clean = ended == Some(true);
+    // A mark of a clean end that does not fit is no sign of a kill: something was put back.
+    let killed = ended.is_none() && marker::was_open(&places.open, &places.db, key);
     // Whatever sled may do while it opens: the next start does not go through the same again.
     marker::say_closed(&places.open).map_err(io)?;
     if !clean && !killed {

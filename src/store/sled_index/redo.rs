@@ -5,7 +5,7 @@
 //! looked at: nothing here is synced.
 //!
 //! ```text
-//! file <number, 16 hex digits>: the number u64, then, sealed under derive(index key,
+//! file <number, 16 hex digits>: the number u64, the length of what follows u64, then, sealed under derive(index key,
 //! IndexValue, "redo") at Position { index: number, total: 0, codec: 0 }, per record:
 //!   key [33], 0 or 1 and value length u32 and value
 //! ```
@@ -18,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// A file longer than this is none of ours: writers wait long before.
+/// No file is longer: writers wait long before, and what one entry changes at once is less.
 const FILE_MAX: u64 = 256 << 20;
 
 /// The files, and what is open of them.
@@ -49,8 +49,12 @@ impl Redo {
     /// Keep what is about to be moved.
     pub(super) fn keep(&mut self, writes: &Writes) -> io::Result<()> {
         let number = self.kept.end;
-        let mut bytes = number.to_le_bytes().to_vec();
-        self.seal.seal_into(at(number), &encode(writes), &mut bytes);
+        let sealed = self.seal.seal(at(number), &encode(writes));
+        let head = [number.to_le_bytes(), (sealed.len() as u64).to_le_bytes()].concat();
+        let bytes = [head, sealed].concat();
+        if bytes.len() as u64 > FILE_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let mut options = fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(self.path(number))?;
         self.kept.end += 1;
@@ -123,7 +127,7 @@ pub(super) fn replay<E>(
     key: &[u8; 32],
     mut again: impl FnMut(&Writes) -> Result<(), E>,
 ) -> Result<bool, E> {
-    let Ok(files) = fs::read_dir(dir) else { return Ok(true) };
+    let Ok(files) = fs::read_dir(dir) else { return Ok(false) };
     let numbers = files.map(|file| u64::from_str_radix(&file.ok()?.file_name().to_string_lossy(), 16).ok());
     let Some(mut numbers) = numbers.collect::<Option<Vec<u64>>>() else { return Ok(false) };
     numbers.sort_unstable();
@@ -133,19 +137,36 @@ pub(super) fn replay<E>(
     let seal = sealing(key);
     for number in &numbers {
         match read(&dir.join(format!("{number:016x}")), *number, &seal) {
-            Some(writes) => again(&writes)?,
-            None => return Ok(numbers.last() == Some(number)),
+            Some(Kept::Whole(writes)) => again(&writes)?,
+            Some(Kept::Begun) => return Ok(numbers.last() == Some(number)),
+            None => return Ok(false),
         }
     }
     Ok(true)
 }
 
-fn read(path: &Path, number: u64, seal: &SealKey) -> Option<Writes> {
+/// What is in a file.
+enum Kept {
+    Whole(Writes),
+    /// Its end was not written: nothing of it was moved.
+    Begun,
+}
+
+/// None: it is not what was written.
+fn read(path: &Path, number: u64, seal: &SealKey) -> Option<Kept> {
+    let file = File::open(path).ok()?;
+    if file.metadata().ok()?.len() > FILE_MAX {
+        return None;
+    }
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
-    let (name, sealed) = bytes.split_first_chunk::<8>()?;
+    file.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
+    let Some((name, rest)) = bytes.split_first_chunk::<8>() else { return Some(Kept::Begun) };
+    let Some((len, sealed)) = rest.split_first_chunk::<8>() else { return Some(Kept::Begun) };
     if u64::from_le_bytes(*name) != number {
         return None;
     }
-    decode(&seal.open(at(number), sealed).ok()?)
+    if (sealed.len() as u64) < u64::from_le_bytes(*len) {
+        return Some(Kept::Begun);
+    }
+    decode(&seal.open(at(number), sealed).ok()?).map(Kept::Whole)
 }

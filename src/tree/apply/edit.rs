@@ -234,15 +234,17 @@ impl Editor<'_, '_> {
 }
 
 /// The number of an object, 63 bits: its counter, below a hash of its log, so that what is made
-/// one after another has numbers that lie together; where that is taken, a hash of all. In tests
+/// one after another has numbers that lie together; where that is taken, or the counter too large,
+/// a hash of all. In tests
 /// a few bits only, so that collisions happen.
 pub fn inode_number(object: &ObjectId, attempt: u64) -> u64 {
     let id = id_bytes(object);
-    let named = if attempt == 0 { object.log.as_bytes().as_slice() } else { id.as_slice() };
+    let together = attempt == 0 && object.n <= INO_COUNTER;
+    let named = if together { object.log.as_bytes().as_slice() } else { id.as_slice() };
     let parts: [&[u8]; 3] = [named, b"ino", &attempt.to_be_bytes()];
     let [a, b, c, d, e, f, g, h, ..] = crate::keys::hash(crate::keys::Purpose::TreeState, &parts).0;
     let hash = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    let number = if attempt == 0 { (hash & !INO_COUNTER) | (object.n & INO_COUNTER) } else { hash };
+    let number = if together { (hash & !INO_COUNTER) | (object.n & INO_COUNTER) } else { hash };
     number & (u64::MAX >> INO_SHIFT)
 }
 
