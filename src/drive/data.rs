@@ -183,13 +183,18 @@ impl Shared {
         self.meta_setattr(ino, times, caller)
     }
 
-    /// close(2): in the journal, in order; synced soon.
+    /// close(2): in the journal, in order, and the kernel has it; synced soon. Of what lies in the
+    /// own segments the kernel hears a moment later, when they are synced: many are closed in a row.
     pub async fn flush_handle(&self, handle: Handle) -> Result<()> {
         let file = self.file(handle)?;
         if !file.mode.write {
             return Ok(());
         }
-        self.journal_live(&file.live, false).await
+        self.journal_live(&file.live, false).await?;
+        if !self.own.is_synced() {
+            return Ok(());
+        }
+        self.journal.written().await.map_err(|e| self.fail(&e))
     }
 
     /// fsync(2).

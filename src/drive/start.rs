@@ -13,11 +13,15 @@ use super::shared::{Core, SealJob, Shared};
 use super::uploads::PackState;
 use crate::grid::Level;
 use crate::keys::{AdminLog, DriveId, Signed, decode_canonical};
-use crate::store::{EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError};
+use crate::store::{
+    Before, EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError,
+};
 use crate::tree::{Change, Fold, ObjectId};
 use crate::world::{Blocking, Found};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
@@ -156,11 +160,12 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         world,
         options,
     });
-    let own = shared.own.clone();
-    shared.journal.precede(Arc::new(move || {
-        let own = own.clone();
+    let (own, sync) = (shared.own.clone(), shared.own.clone());
+    let run = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
+        let own = sync.clone();
         Box::pin(async move { own.sync().await })
-    }));
+    };
+    shared.journal.precede(Before { ready: Box::new(move || own.is_synced()), run: Box::new(run) });
     for lost in journal.damage.iter().chain(&damage) {
         shared.note(format!("this machine's disk: {lost}"));
     }

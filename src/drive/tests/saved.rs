@@ -29,3 +29,28 @@ async fn a_file_saved_over_another_is_the_old_one_or_the_new_one() {
     }
     assert!(model::seeds(120).len() < 100 || (old > 5 && new > 5), "{old} old, {new} new");
 }
+
+/// As on a local disk, where a file is the kernel's when it is closed.
+#[tokio::test(start_paused = true)]
+async fn what_was_closed_is_there_after_a_kill() {
+    promise("What was closed is there after the daemon was killed; a large file, and what has no content, a moment later.");
+    for (len, moment) in [(0, 0), (5, 0), (4096, 0), (60_000, 0), (1_500_000, 200)] {
+        let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(len as u64));
+        let m = Machine::start(&founding, 0, &grid).await;
+        let bytes = dice.noise(len);
+        for i in 0..20 {
+            m.write(&format!("note {i}"), &bytes).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        let m = m.crash(Crash::Kill).await;
+        for i in 0..20 {
+            let found = m.read(&format!("note {i}")).await;
+            assert!(found.as_ref() == Ok(&bytes), "{len} bytes, {i}: {:?}", found.map(|b| b.len()));
+        }
+        // A name alone: a moment later.
+        m.drive.mkdir(ROOT_INO, b"dir", 0o755, ME).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let m = m.crash(Crash::Kill).await;
+        assert!(m.drive.resolve(b"dir").is_ok());
+    }
+}

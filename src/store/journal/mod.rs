@@ -188,23 +188,26 @@ impl Journal {
             .blocking(move || open::open(disk, &at, &keys, opts, run, state, replay))
             .await
             .map_err(|e| StoreError::io(dir, "open", e))??;
-        let stepped = opened.writer.state();
+        let (stepped, keys) = (opened.writer.state(), opened.writer.keys.clone());
         let last = opened.writer.last();
         let shared = Arc::new(Shared {
             dir: dir.to_path_buf(),
             before: std::sync::OnceLock::new(),
+            writer: parking_lot::Mutex::new(Some(opened.writer)),
             state: parking_lot::Mutex::new(State {
                 last,
                 durable: last,
                 want: last,
+                written: last,
+                want_written: last,
                 trimmed: opened.trimmed,
                 stepped,
                 ..State::default()
             }),
             wake: Notify::new(),
-            progress: watch::Sender::new(Progress { durable: last, ..Progress::default() }),
+            progress: watch::Sender::new(Progress { durable: last, written: last, ..Progress::default() }),
         });
-        tokio::spawn(task::run(world.clone(), shared.clone(), opened.writer, options.sync_after));
+        tokio::spawn(task::run(world.clone(), shared.clone(), keys, options.sync_after));
         Ok(JournalOpened {
             journal: Journal { inner: Arc::new(Inner { shared, options }) },
             state: opened.state,
@@ -324,6 +327,27 @@ impl Journal {
             _ => Err(self.ended()),
         }
     }
+    /// Returns when the kernel has every record accepted so far: a kill of this process cannot
+    /// take it any more, a power cut can.
+    pub async fn written(&self) -> Result<(), StoreError> {
+        let shared = &self.inner.shared;
+        if shared.write_here()? {
+            return Ok(());
+        }
+        let mut progress = shared.progress.subscribe();
+        let lsn = {
+            let mut s = shared.state.lock();
+            s.want_written = s.last;
+            s.last
+        };
+        shared.wake.notify_one();
+        let done = |p: &Progress| p.written >= lsn || p.failed.is_some() || p.stopped;
+        match progress.wait_for(done).await {
+            Ok(p) if p.written >= lsn => Ok(()),
+            _ => Err(self.ended()),
+        }
+    }
+
     /// [`Journal::sync`] of everything accepted so far.
     pub async fn sync_all(&self) -> Result<(), StoreError> {
         self.sync(Lsn::MAX).await

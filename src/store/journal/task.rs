@@ -17,17 +17,29 @@ use tokio::time::Instant;
 
 /// Bodies shorter than this are sealed by the writer itself.
 const SEAL_APART: usize = 128 << 10;
+
 /// While the journal is full it looks this often whether there is room again.
 const RETRY: Duration = Duration::from_secs(1);
+/// What was accepted is with the kernel at the latest so much later, where a kill of the process
+/// cannot take it.
+const WRITE_AFTER: Duration = Duration::from_millis(50);
+/// Who asks for its records to be written does that itself up to so many bytes.
+const HERE_MAX: usize = 64 << 10;
 
-/// Work that ends before anything is written.
-pub type Before = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
+/// What must have ended before anything is written.
+pub struct Before {
+    /// There is nothing to do.
+    pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+    pub run: Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>,
+}
 
 /// What appenders and the task share.
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     /// See [`super::Journal::precede`].
     pub(super) before: OnceLock<Before>,
+    /// None while somebody writes, which only who has set `stepping` does.
+    pub(super) writer: Mutex<Option<Writer>>,
     pub(super) state: Mutex<State>,
     /// Wakes the task.
     pub(super) wake: Notify,
@@ -39,6 +51,8 @@ pub(super) struct Shared {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
     pub(super) durable: Lsn,
+    /// The last record that the kernel has.
+    pub(super) written: Lsn,
     pub(super) failed: Option<StoreError>,
     pub(super) stopped: bool,
     /// Counts requests to release the reserve that were served.
@@ -55,6 +69,11 @@ pub(super) struct State {
     pub(super) durable: Lsn,
     pub(super) trimmed: Lsn,
     pub(super) want: Lsn,
+    /// Written, but not necessarily synced, up to here, and wanted so.
+    pub(super) written: Lsn,
+    pub(super) want_written: Lsn,
+    /// Somebody writes.
+    pub(super) stepping: bool,
     pub(super) releases: u64,
     pub(super) closing: bool,
     pub(super) failed: Option<StoreError>,
@@ -74,16 +93,15 @@ enum Next {
 /// When the task acts without being asked.
 #[derive(Default)]
 struct Timers {
-    /// The oldest change must be synced then.
+    /// The oldest change must be synced then, and be with the kernel then.
     sync: Option<Instant>,
+    write: Option<Instant>,
     /// Look for room again then.
     retry: Option<Instant>,
 }
 
 /// Run until closed or failed.
-pub(super) async fn run(world: World, shared: Arc<Shared>, writer: Writer, sync_after: Duration) {
-    let keys = writer.keys.clone();
-    let mut writer = Some(writer);
+pub(super) async fn run(world: World, shared: Arc<Shared>, keys: Arc<Keys>, sync_after: Duration) {
     let mut timers = Timers::default();
     loop {
         match shared.next(&mut timers, sync_after) {
@@ -99,12 +117,12 @@ pub(super) async fn run(world: World, shared: Arc<Shared>, writer: Writer, sync_
             Next::Step(drafts, orders) => {
                 if !drafts.is_empty()
                     && let Some(before) = shared.before.get()
-                    && let Err(e) = before().await
+                    && let Err(e) = (before.run)().await
                 {
                     shared.fail(e);
                     break;
                 }
-                let Some(mut w) = writer.take() else { break };
+                let Some(mut w) = shared.writer.lock().take() else { break };
                 let seq = w.next_seq();
                 let done = match seal(&world, &keys, drafts, seq).await {
                     Ok(drafts) => world
@@ -118,7 +136,7 @@ pub(super) async fn run(world: World, shared: Arc<Shared>, writer: Writer, sync_
                 };
                 match done {
                     Ok((w, Ok(stepped))) => {
-                        writer = Some(w);
+                        *shared.writer.lock() = Some(w);
                         shared.stepped(stepped, orders);
                     }
                     Ok((_, Err(e))) | Err(e) => {
@@ -173,8 +191,13 @@ impl Shared {
         if s.failed.is_some() {
             return Next::Stop;
         }
+        if s.stepping {
+            // Whoever writes wakes this task when it has done.
+            return Next::Wait(None);
+        }
         let now = Instant::now();
         let dirty = s.last > s.durable;
+        timers.write = (s.last > s.written).then(|| timers.write.unwrap_or(now + WRITE_AFTER));
         timers.sync = dirty.then(|| timers.sync.unwrap_or(now + sync_after));
         timers.retry = s.stepped.full.then(|| timers.retry.unwrap_or(now + RETRY));
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
@@ -182,6 +205,7 @@ impl Shared {
         if s.closing && !dirty {
             return Next::Stop;
         }
+        let write = s.last > s.written && (due(timers.write) || s.want_written > s.written);
         let orders = Orders {
             trimmed: s.trimmed,
             sync,
@@ -190,37 +214,72 @@ impl Shared {
             idle: s.drafts.len() <= 1,
         };
         let whole = s.drafts.len().saturating_sub(1);
-        let asked = sync || orders.release || orders.spare || s.trimmed > s.trim_seen;
+        let asked = sync || write || orders.release || orders.spare || s.trimmed > s.trim_seen;
         if !asked && whole == 0 {
-            return Next::Wait(match (timers.sync, timers.retry) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            });
+            return Next::Wait([timers.sync, timers.write, timers.retry].into_iter().flatten().min());
         }
-        // Without a sync the last frame may still be filled.
-        let count = if sync { s.drafts.len() } else { whole };
+        // Unless somebody wants it the last frame may still be filled.
+        let count = if sync || write { s.drafts.len() } else { whole };
+        // What comes from now on is younger than this moment.
         if sync {
-            // What comes from now on is younger than this moment.
             timers.sync = None;
+        }
+        if sync || write {
+            timers.write = None;
         }
         if orders.spare {
             timers.retry = None;
         }
+        s.stepping = true;
         Next::Step(s.drafts.drain(..count).collect(), orders)
+    }
+
+    /// Writes what was accepted so far, on this thread, where that is a matter of microseconds:
+    /// whether the kernel has it all.
+    pub(super) fn write_here(&self) -> Result<bool, StoreError> {
+        let (drafts, orders) = {
+            let mut s = self.state.lock();
+            if let Some(e) = &s.failed {
+                return Err(e.clone());
+            }
+            if s.written >= s.last {
+                return Ok(true);
+            }
+            let span: u64 = s.drafts.iter().map(Draft::span).sum();
+            let quick = s.buffered <= HERE_MAX && span <= s.stepped.here && s.trimmed == s.trim_seen;
+            if s.stepping || !quick || self.before.get().is_some_and(|before| !(before.ready)()) {
+                return Ok(false);
+            }
+            s.stepping = true;
+            let orders =
+                Orders { trimmed: s.trimmed, sync: false, release: false, spare: false, idle: false };
+            (s.drafts.drain(..).collect(), orders)
+        };
+        let done = match self.writer.lock().as_mut() {
+            Some(writer) => writer.step(drafts, orders),
+            None => Err(StoreError::Closed(self.dir.clone())),
+        };
+        let done = done.map(|stepped| self.stepped(stepped, orders)).map_err(|e| {
+            self.fail(e.clone());
+            e
+        });
+        self.wake.notify_one();
+        done.map(|()| true)
     }
 
     /// Takes note of what a step did.
     fn stepped(&self, stepped: Stepped, orders: Orders) {
         let progress = {
             let mut s = self.state.lock();
-            s.durable = stepped.durable;
+            (s.durable, s.written, s.stepping) = (stepped.durable, stepped.last, false);
             s.trim_seen = orders.trimmed;
             if orders.release {
                 s.released = s.releases;
             }
             s.stepped = stepped;
             s.buffered = s.drafts.iter().map(Draft::len).sum();
-            Progress { durable: s.durable, failed: None, stopped: false, released: s.released }
+            let (durable, written) = (s.durable, s.written);
+            Progress { durable, written, failed: None, stopped: false, released: s.released }
         };
         self.progress.send_replace(progress);
     }
@@ -230,6 +289,7 @@ impl Shared {
         tracing::error!("journal stopped: {error}");
         let mut s = self.state.lock();
         s.failed = Some(error.clone());
+        s.stepping = false;
         s.drafts.clear();
         drop(s);
         self.progress.send_modify(|p| p.failed = Some(error));

@@ -25,6 +25,10 @@ pub(super) struct Stepped {
     pub durable: Lsn,
     /// Bytes of files.
     pub disk: u64,
+    /// The last record written.
+    pub last: Lsn,
+    /// Bytes that the current file has room for.
+    pub here: u64,
     /// Bytes of frames written by this writer.
     pub written: u64,
     /// Bytes that can be written without a new file.
@@ -219,6 +223,8 @@ impl Writer {
         Stepped {
             durable: self.durable,
             disk: files as u64 * self.options.file_len,
+            last: self.written,
+            here: self.end().saturating_sub(self.at),
             written: self.bytes,
             room: self.end().saturating_sub(self.at) + spare,
             full: self.full && self.free.is_empty(),

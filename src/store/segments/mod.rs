@@ -146,6 +146,11 @@ impl Segments {
         self.inner.book.lock().unsynced > 0
     }
 
+    /// A power cut could take nothing, and nobody is about to make that so.
+    pub fn is_synced(&self) -> bool {
+        self.inner.syncing.try_lock().is_ok() && self.inner.book.lock().is_synced()
+    }
+
     /// Everything appended before this call survives a power cut when it returns. After a
     /// failure nothing more is accepted; what is readable stays so.
     pub async fn sync(&self) -> Result<(), StoreError> {
