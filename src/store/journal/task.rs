@@ -72,8 +72,9 @@ pub(super) struct State {
     /// Written, but not necessarily synced, up to here, and wanted so.
     pub(super) written: Lsn,
     pub(super) want_written: Lsn,
-    /// Somebody writes.
+    /// Somebody writes; and the task wanted to meanwhile.
     pub(super) stepping: bool,
+    pub(super) missed: bool,
     pub(super) releases: u64,
     pub(super) closing: bool,
     pub(super) failed: Option<StoreError>,
@@ -193,6 +194,7 @@ impl Shared {
         }
         if s.stepping {
             // Whoever writes wakes this task when it has done.
+            s.missed = true;
             return Next::Wait(None);
         }
         let now = Instant::now();
@@ -263,7 +265,11 @@ impl Shared {
             self.fail(e.clone());
             e
         });
-        self.wake.notify_one();
+        let mut s = self.state.lock();
+        if std::mem::take(&mut s.missed) || s.stepped.spare_wanted || s.failed.is_some() {
+            self.wake.notify_one();
+        }
+        drop(s);
         done.map(|()| true)
     }
 
