@@ -14,14 +14,12 @@ use super::uploads::PackState;
 use crate::grid::Level;
 use crate::keys::{AdminLog, DriveId, Signed, decode_canonical};
 use crate::store::{
-    Before, EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError,
+    Before, EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError, Work,
 };
 use crate::tree::{Change, Fold, ObjectId};
 use crate::world::{Blocking, Found};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
@@ -161,7 +159,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         options,
     });
     let (own, sync) = (shared.own.clone(), shared.own.clone());
-    let run = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
+    let run = move || -> Work {
         let own = sync.clone();
         Box::pin(async move { own.sync().await })
     };

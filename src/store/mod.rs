@@ -17,7 +17,7 @@ mod testing;
 
 pub use entries::{EntryLog, EntryLogOpened};
 pub use error::{Damage, StoreError};
-pub use journal::{Before, Journal, JournalOpened, JournalOptions, JournalStatus, Lsn, Record};
+pub use journal::{Before, Journal, JournalOpened, JournalOptions, JournalStatus, Lsn, Record, Work};
 pub use sealed_file::{SealedFile, Stored};
 pub use segments::{Place, Segments, SegmentsOptions, SegmentsUse};
 pub use sled_index::SledIndexes;

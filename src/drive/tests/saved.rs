@@ -33,7 +33,9 @@ async fn a_file_saved_over_another_is_the_old_one_or_the_new_one() {
 /// As on a local disk, where a file is the kernel's when it is closed.
 #[tokio::test(start_paused = true)]
 async fn what_was_closed_is_there_after_a_kill() {
-    promise("What was closed is there after the daemon was killed; a large file, and what has no content, a moment later.");
+    promise(
+        "What was closed is there after the daemon was killed; a large file, and what has no content, a moment later.",
+    );
     for (len, moment) in [(0, 0), (5, 0), (4096, 0), (60_000, 0), (1_500_000, 200)] {
         let (grid, founding, dice) = (MemGrid::new(0), found(1), Dice::new(len as u64));
         let m = Machine::start(&founding, 0, &grid).await;

@@ -20,7 +20,7 @@ use frame::{BLOCK, Draft, MAX_RECORD, RECORD_HEAD};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-pub use task::Before;
+pub use task::{Before, Work};
 use task::{Progress, Shared, State};
 use tokio::sync::{Notify, watch};
 

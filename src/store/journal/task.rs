@@ -26,11 +26,14 @@ const WRITE_AFTER: Duration = Duration::from_millis(50);
 /// Who asks for its records to be written does that itself up to so many bytes.
 const HERE_MAX: usize = 64 << 10;
 
+/// Work that ends, well or not.
+pub type Work = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
 /// What must have ended before anything is written.
 pub struct Before {
     /// There is nothing to do.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
-    pub run: Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>,
+    pub run: Box<dyn Fn() -> Work + Send + Sync>,
 }
 
 /// What appenders and the task share.
@@ -261,10 +264,7 @@ impl Shared {
             Some(writer) => writer.step(drafts, orders),
             None => Err(StoreError::Closed(self.dir.clone())),
         };
-        let done = done.map(|stepped| self.stepped(stepped, orders)).map_err(|e| {
-            self.fail(e.clone());
-            e
-        });
+        let done = done.map(|stepped| self.stepped(stepped, orders)).inspect_err(|e| self.fail(e.clone()));
         let mut s = self.state.lock();
         if std::mem::take(&mut s.missed) || s.stepped.spare_wanted || s.failed.is_some() {
             self.wake.notify_one();
