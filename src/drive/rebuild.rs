@@ -5,7 +5,6 @@
 //! know are taken in, and its pending operations are made those of the journal.
 
 use super::access::entry_key;
-use super::merger::BATCH_BYTES;
 use super::replay::Replay;
 use super::setup::OpenError;
 use super::shared::{Pending, Shared};
@@ -15,8 +14,10 @@ use crate::world::{Found, Index};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Entries folded at once when the index is built anew.
+/// Entries folded at once when the index is built anew, and bytes of them: folding takes a
+/// hundred times as much memory.
 const BATCH: usize = 256;
+const BATCH_BYTES: usize = 256 << 10;
 
 /// What is built while entries are read.
 pub struct Rebuild {
@@ -26,7 +27,7 @@ pub struct Rebuild {
     found: Found,
     batch: Vec<(Vec<u8>, Opened)>,
     batch_bytes: usize,
-    published: BTreeSet<u64>,
+    published: Vec<u64>,
     refused: u64,
     failed: Option<String>,
 }
@@ -34,8 +35,9 @@ pub struct Rebuild {
 /// What came of it.
 pub struct Rebuilt {
     pub fold: Fold,
-    /// Operations of this device that its entries carry (not asked after a clean end).
-    pub published: BTreeSet<u64>,
+    /// Operations of this device that its entries carry, rising (not asked after a clean end).
+    /// There may be millions.
+    pub published: Arc<Vec<u64>>,
     /// Entries that could not be read.
     pub refused: u64,
 }
@@ -44,7 +46,7 @@ impl Rebuild {
     /// Over an index, with the fold opened from it.
     pub fn new(index: Arc<dyn Index>, mut fold: Fold, keys: DriveKeys, found: Found) -> Rebuild {
         fold.rebuilding(true);
-        let (batch, published) = (Vec::new(), BTreeSet::new());
+        let (batch, published) = (Vec::new(), Vec::new());
         Rebuild { index, fold, keys, found, batch, batch_bytes: 0, published, refused: 0, failed: None }
     }
 
@@ -112,7 +114,11 @@ impl Rebuild {
         self.fold.rebuilding(false);
         match self.failed {
             Some(why) => Err(why),
-            None => Ok(Rebuilt { fold: self.fold, published: self.published, refused: self.refused }),
+            None => {
+                self.published.sort_unstable();
+                self.published.dedup();
+                Ok(Rebuilt { fold: self.fold, published: Arc::new(self.published), refused: self.refused })
+            }
         }
     }
 }
@@ -122,7 +128,10 @@ impl Rebuilt {
     pub fn wanted(&self, found: Found) -> impl Fn(u64) -> bool + Send + use<> {
         let pending: BTreeSet<u64> = self.fold.pending().into_iter().collect();
         let published = self.published.clone();
-        move |n| if found == Found::All { pending.contains(&n) } else { !published.contains(&n) }
+        move |n| match found {
+            Found::All => pending.contains(&n),
+            Found::Older | Found::Nothing => published.binary_search(&n).is_err(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use super::frame::{HEADER, Header, Keys};
 use super::*;
 use crate::store::testing::{Dice, key, run, seeds, world};
 use crate::world::{Crash, Disk, Fault, Open, SimDisk};
+use std::time::Duration;
 
 const DIR: &str = "/state/journal";
 

@@ -239,3 +239,79 @@ fn commits_from_many_threads_are_moved_in_the_background() {
     assert_eq!(opened.found, Found::All);
     assert_eq!(opened.index.get(&key(26_999)).unwrap(), Some(vec![26_999u64 as u8; 300]));
 }
+
+/// Moves that were kept: what of them is given again.
+#[test]
+fn a_redo_file_that_was_cut_short_is_passed_over_and_a_damaged_one_is_not() {
+    let dir = TempDir::new().unwrap();
+    let place = dir.path().join("redo");
+    let given = |place: &Path| {
+        let mut moves = Vec::new();
+        let whole = redo::replay::<()>(place, &KEY, |writes| {
+            moves.push(writes.len());
+            Ok(())
+        });
+        (whole.unwrap(), moves)
+    };
+    assert_eq!(given(&place), (false, vec![]), "there is always a directory");
+    let mut redo = Redo::begin(place.clone(), &KEY).unwrap();
+    let blinder = Blinder::new(&KEY);
+    for count in 1..4 {
+        let writes = (0..count).map(|n| (blinder.key(&key(n)), Some(value(n)))).collect();
+        redo.keep(&writes).unwrap();
+    }
+    assert_eq!(given(&place), (true, vec![1, 2, 3]));
+    let last = place.join(format!("{:016x}", 2));
+    let bytes = fs::read(&last).unwrap();
+    for len in 0..bytes.len() {
+        fs::write(&last, &bytes[..len]).unwrap();
+        assert_eq!(given(&place), (true, vec![1, 2]), "cut at {len}");
+    }
+    for at in (0..bytes.len()).filter(|at| !(8..16).contains(at)) {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        fs::write(&last, bytes).unwrap();
+        assert_eq!(given(&place), (false, vec![1, 2]), "byte {at}");
+    }
+    fs::write(&last, &bytes).unwrap();
+    fs::remove_file(place.join(format!("{:016x}", 1))).unwrap();
+    assert_eq!(given(&place), (false, vec![]), "one is missing");
+    redo.done().unwrap_err();
+}
+
+/// A mark of a clean end that does not fit is no sign of a kill.
+#[test]
+fn what_was_put_back_over_a_closed_index_is_not_trusted() {
+    let dir = TempDir::new().unwrap();
+    let opened = open(&dir);
+    let writes = (0..50).map(|n| (key(n), Some(value(n)))).collect();
+    opened.index.commit(Batch { writes }).unwrap();
+    opened.index.flush().unwrap();
+    let base = dir.path().join("index");
+    // A copy taken while it is open, as a backup takes it, and put back into the same files.
+    let kept: Vec<(PathBuf, Vec<u8>)> = files(&dir)
+        .into_iter()
+        .chain([base.join("open")])
+        .map(|path| (path.clone(), fs::read(&path).unwrap()))
+        .collect();
+    opened.index.close().unwrap();
+    drop(opened);
+    for (path, bytes) in kept {
+        fs::write(path, bytes).unwrap();
+    }
+    usable(&open(&dir), 50);
+}
+
+/// Where moves cannot be kept the index opens all the same; a kill costs it then.
+#[test]
+fn an_index_opens_where_moves_cannot_be_kept() {
+    let dir = filled(50);
+    // In the place of the directory.
+    fs::write(dir.path().join("index/redo"), b"in the way").unwrap();
+    let opened = open(&dir);
+    assert_eq!(opened.found, Found::All);
+    opened.index.commit(Batch { writes: vec![(key(1), Some(value(2)))] }).unwrap();
+    opened.index.flush().unwrap();
+    drop(opened);
+    usable(&open(&dir), 50);
+}
