@@ -4,6 +4,7 @@
 //! dropped; nothing stays running, nothing stays mounted.
 #![allow(dead_code)] // each test target uses its own part of the lab
 
+pub mod dice;
 pub mod friends;
 
 use serde_json::Value;

@@ -6,6 +6,7 @@
 //! good: what was not durable by then never will be said to be.
 
 mod frame;
+mod make;
 mod open;
 mod options;
 mod recover;

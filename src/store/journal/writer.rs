@@ -1,19 +1,17 @@
 //! Writing frames: one writer per journal, run inside `World::blocking`.
 
 use super::frame::{BLOCK, Check, Draft, Keys};
+use super::make::{make_file, no_room};
 use super::recover::{JournalFile, Recovery, slot_path};
 use super::{JournalOptions, Lsn};
 use crate::store::StoreError;
 use crate::world::{Disk, Open};
 use std::collections::VecDeque;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Trimmed files kept for use again; more are deleted.
 const KEEP_FREE: usize = 4;
-/// Bytes of zeros written at once.
-const ZEROS: usize = 1 << 20;
 const RESERVE: &str = "reserve";
 /// The reserve is made when this many times its size is free.
 const RESERVE_ROOM: u64 = 4;
@@ -376,35 +374,4 @@ impl Writer {
     fn remove(&self, path: &Path) -> Result<(), StoreError> {
         self.disk.remove(path).map_err(|e| StoreError::io(path, "remove", e))
     }
-}
-
-/// A new file of full length, durable, and filled with zeros if asked.
-fn make_file(
-    disk: &dyn Disk,
-    dir: &Path,
-    slot: u64,
-    options: &JournalOptions,
-    prewrite: bool,
-) -> Result<JournalFile, StoreError> {
-    let path = slot_path(dir, slot);
-    let make = || -> io::Result<JournalFile> {
-        let file = disk.open(&path, Open::OrCreate)?;
-        file.preallocate(options.file_len)?;
-        if prewrite {
-            let zeros = vec![0; ZEROS.min(options.file_len as usize)];
-            for at in (0..options.file_len).step_by(zeros.len()) {
-                let part = zeros.len().min((options.file_len - at) as usize);
-                file.write_at(&zeros[..part], at)?;
-            }
-        }
-        file.sync()?;
-        disk.sync_dir(dir)?;
-        Ok(JournalFile { slot, path: path.clone(), file })
-    };
-    make().map_err(|e| StoreError::io(&path, "make", e))
-}
-
-fn no_room(e: &StoreError) -> bool {
-    matches!(e, StoreError::Io { error, .. }
-        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }

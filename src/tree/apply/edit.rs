@@ -235,8 +235,7 @@ impl Editor<'_, '_> {
 
 /// The number of an object, 63 bits: its counter, below a hash of its log, so that what is made
 /// one after another has numbers that lie together; where that is taken, or the counter too large,
-/// a hash of all. In tests
-/// a few bits only, so that collisions happen.
+/// a hash of all. In tests a few bits only, so that collisions happen.
 pub fn inode_number(object: &ObjectId, attempt: u64) -> u64 {
     let id = id_bytes(object);
     let together = attempt == 0 && object.n <= INO_COUNTER;
