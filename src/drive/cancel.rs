@@ -4,12 +4,15 @@
 use super::api::Result;
 use super::records;
 use super::shared::{Core, Shared, index_error, tree_error};
-use crate::tree::{Change, Inode, ObjectId, OpId, Operation, TimeNs, queues};
+use crate::tree::{Change, Inode, ObjectId, OpId, Operation, TimeNs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 /// Objects that came and went and wait to be taken back; then they are.
 const GONE_MAX: usize = 4096;
+/// To take an operation back all pending ones after it are made again: where there are more of them
+/// than that, minutes of writing or days without friends, it stays. Unless this disk is full.
+const TAKE_BACK_MAX: u64 = 16 << 10;
 /// Directories of which later times are remembered.
 const DIR_TIMES_MAX: usize = 16 << 10;
 /// Numbers in one record of the journal, which takes 4 MiB.
@@ -19,11 +22,12 @@ impl Shared {
     /// If a version is pending, waits for its upload, and nothing else speaks of it: what it
     /// was based on.
     pub fn replaceable(&self, core: &Core, version: OpId) -> Option<Option<OpId>> {
-        let pending = core.pending.get(&version.n).filter(|_| version.log == self.log)?;
-        let Change::SetContent { base, .. } = &pending.op.change else { return None };
+        let pending = core.pending.get(version.n).filter(|_| version.log == self.log)?;
+        let Change::SetContent { object, base, .. } = &pending.op.change else { return None };
         let used = core.drafted.contains(&version.n)
+            || core.next_n - version.n > TAKE_BACK_MAX
             || !self.uploads.lock().waits(version.n)
-            || core.pending.range(version.n + 1..).any(|(_, p)| speaks_of(&p.op, version));
+            || core.pending.on(object).any(|p| speaks_of(&p.op, version));
         (!used).then_some(*base)
     }
 
@@ -38,7 +42,7 @@ impl Shared {
         self.index.commit(step.batch).map_err(index_error)?;
         let mut uploads = self.uploads.lock();
         for n in numbers {
-            core.pending.remove(n);
+            core.pending.remove(*n);
             uploads.cancel(*n);
         }
         Ok(())
@@ -48,7 +52,7 @@ impl Shared {
     /// it, nobody will: see [`Shared::take_back_gone`].
     pub fn cancel_gone(&self, object: ObjectId) {
         let mut core = self.core.lock();
-        if object.log == self.log && core.pending.contains_key(&object.n) {
+        if object.log == self.log && core.pending.contains(object.n) {
             core.gone.insert(object);
             // Not at every one beyond: a full journal takes nothing back for a while.
             if core.gone.len().is_multiple_of(GONE_MAX) {
@@ -99,27 +103,32 @@ impl Shared {
     fn taken_back(&self, core: &Core, gone: BTreeSet<ObjectId>) -> (Vec<u64>, BTreeSet<ObjectId>) {
         // One that was opened again by way of /proc comes back here at its last close.
         let open = |inode: &Inode| self.live(inode.ino).is_some_and(|l| l.state.lock().opens > 0);
+        let oldest = match self.short.load(Ordering::Relaxed) {
+            true => 0,
+            false => core.next_n.saturating_sub(TAKE_BACK_MAX),
+        };
         let is_gone = |object: &ObjectId| {
+            if object.n < oldest {
+                return false;
+            }
             let inode = self.view().inode(*object).ok().flatten();
             inode.is_some_and(|inode| !inode.is_live() && !open(&inode))
         };
         let mut of: BTreeMap<ObjectId, Vec<u64>> =
             gone.into_iter().filter(is_gone).map(|object| (object, Vec::new())).collect();
-        let Some(first) = of.keys().map(|object| object.n).min() else { return Default::default() };
         let mut told = BTreeSet::new();
-        for (n, pending) in core.pending.range(first..) {
-            for object in queues(self.log, &pending.op) {
-                let Some(numbers) = of.get_mut(&object) else { continue };
-                numbers.push(*n);
-                if core.drafted.contains(n) || !only_about(&pending.op, self.log, object) {
-                    told.insert(object);
+        for (object, numbers) in &mut of {
+            for pending in core.pending.on(object) {
+                numbers.push(pending.op.n);
+                if core.drafted.contains(&pending.op.n) || !only_about(&pending.op, self.log, *object) {
+                    told.insert(*object);
                 }
             }
         }
         // Without its first operation here a friend may know it.
         of.retain(|object, numbers| !told.contains(object) && numbers.contains(&object.n));
         let numbers: BTreeSet<u64> = of.into_values().flatten().collect();
-        let changes = numbers.iter().filter_map(|n| core.pending.get(n)).map(|p| &p.op.change);
+        let changes = numbers.iter().filter_map(|n| core.pending.get(*n)).map(|p| &p.op.change);
         let dirs = changes.flat_map(dirs_of).collect();
         (numbers.into_iter().collect(), dirs)
     }

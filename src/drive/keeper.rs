@@ -178,7 +178,7 @@ impl Shared {
 
     fn unnamed_chunks(&self) -> BTreeSet<ChunkId> {
         let mut named = self.uploads.lock().needed_chunks();
-        named.extend(self.core.lock().pending.values().flat_map(|p| p.chunks.iter().copied()));
+        named.extend(self.core.lock().pending.all().flat_map(|p| p.chunks.iter().copied()));
         let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();
         for live in lives {
             let state = live.state.lock();
@@ -257,14 +257,14 @@ impl Shared {
         while let Some(from) = next.take() {
             {
                 let core = self.core.lock();
-                for (n, pending) in core.pending.range(from..) {
+                for pending in core.pending.from(from) {
                     let record =
                         Settled { op: pending.op.clone(), chunks: pending.chunks.clone(), replaces: None };
                     let bytes = records::encode(&record);
                     match self.journal.append_urgent(records::PENDING, &[&bytes]) {
                         Ok(_) => {}
                         Err(StoreError::Busy(_)) => {
-                            next = Some(*n);
+                            next = Some(pending.op.n);
                             break;
                         }
                         Err(e) => return Err(self.fail(&e)),

@@ -257,7 +257,7 @@ impl Shared {
         if last.is_some_and(|l| entry.header.seq == l.seq + 1 && entry.header.previous != l.hash) {
             return true;
         }
-        entry.operations.iter().any(|op| core.pending.get(&op.n).is_some_and(|p| p.op != *op))
+        entry.operations.iter().any(|op| core.pending.get(op.n).is_some_and(|p| p.op != *op))
     }
 
     /// Somebody else has gone on with this machine's log: nothing more is written here, so that
@@ -302,7 +302,7 @@ impl Shared {
         step.batch.writes.extend(writes.map(|(_, key, bytes)| (key, Some(bytes))));
         for n in own.into_iter().filter(|(hash, _)| !away.contains(hash)).flat_map(|(_, ops)| ops) {
             // Our own, come back to us: its operations are pending no more.
-            core.pending.remove(&n);
+            core.pending.remove(n);
             core.next_n = core.next_n.max(n + 1);
         }
         if !away.is_empty() {

@@ -22,6 +22,7 @@ mod make;
 mod merger;
 mod meta;
 mod packer;
+mod pending;
 mod pins;
 mod publisher;
 mod ranges;

@@ -3,13 +3,15 @@
 
 use super::access::entry_key;
 use super::api::{Error, Result};
+use super::pending::{Pending, PendingOps};
 use super::records;
-use super::shared::{Pending, Shared, index_error, tree_error};
+use super::shared::{Shared, index_error, tree_error};
+use super::uploads::Uploads;
 use crate::content::CatalogueRecord;
 use crate::grid::{AppendEvent, Level};
 use crate::keys::{Hash, LogId, PackId};
 use crate::tree::{
-    Change, Checked, Draft, ObjectId, OpId, Opened, Operation, publishable, queues, seal_entry,
+    Change, Checked, Draft, ENTRY_OPS_MAX, Kind, ObjectId, OpId, Opened, Operation, queues, seal_entry,
 };
 use crate::wire::Head;
 use std::collections::{BTreeMap, BTreeSet};
@@ -155,14 +157,17 @@ impl Shared {
     fn plan(&self) -> Result<Option<(Draft, Plan)>> {
         let (catalogue, packs) = self.catalogue_due();
         self.take_back_gone();
+        let written = self.being_written();
         let mut core = self.core.lock();
-        let unready = self.unready(&core.pending);
-        let chosen = publishable(self.log, core.pending.values().map(|p| &p.op), &unready);
+        let chosen = {
+            let uploads = self.uploads.lock();
+            let unready = |op: &Operation| self.unready(op, &core.pending, &uploads, &written);
+            core.pending.publishable(ENTRY_OPS_MAX, unready)
+        };
         if chosen.is_empty() && catalogue.is_empty() {
             return Ok(None);
         }
-        let is_place = |op: &&Operation| matches!(op.change, Change::PackContents { .. });
-        let places: Vec<u64> = core.pending.values().map(|p| &p.op).filter(is_place).map(|op| op.n).collect();
+        let places = core.pending.places();
         let mut draft = core.fold.draft(&*self.index, &chosen).map_err(tree_error)?;
         let inside: BTreeSet<u64> = draft.operations.iter().map(|op| op.n).collect();
         if !places.iter().all(|n| inside.contains(n)) {
@@ -175,43 +180,34 @@ impl Shared {
         Ok(Some((draft, Plan { chosen, catalogue, packs })))
     }
 
-    /// Operations that may not be published yet: their content is not at friends, or the file
-    /// is still being written.
-    fn unready(&self, pending: &BTreeMap<u64, Pending>) -> BTreeSet<u64> {
-        let dirty: BTreeSet<ObjectId> = {
-            let lives = self.lives.lock();
-            let dirty = lives.inodes.values().filter(|l| l.state.lock().dirty.is_some());
-            dirty.map(|l| l.object).collect()
-        };
-        let uploads = self.uploads.lock();
-        let mut out = BTreeSet::new();
-        // A new file is told of together with its first content.
-        let mut waiting: BTreeMap<ObjectId, bool> = BTreeMap::new();
-        for (n, p) in pending {
-            if let Change::SetContent { object, .. } = &p.op.change {
-                // What will never be there holds up neither a file's name, and all behind it in
-                // the directory, nor its removal.
-                let lost = uploads.needs_lost(*n);
-                let waits = uploads.waits(*n) && !(lost && self.is_gone(*object));
-                if waits {
-                    out.insert(*n);
-                }
-                waiting.entry(*object).or_insert(waits && !lost);
+    /// Whether an operation may not be published yet: its content is not at friends, or the file is
+    /// still being `written`.
+    fn unready(
+        &self,
+        op: &Operation,
+        pending: &PendingOps,
+        uploads: &Uploads,
+        written: &BTreeSet<ObjectId>,
+    ) -> bool {
+        match &op.change {
+            // What will never be there holds up neither a file's name, and all behind it in
+            // the directory, nor its removal.
+            Change::SetContent { object, .. } => {
+                uploads.waits(op.n) && !(uploads.needs_lost(op.n) && self.is_gone(*object))
             }
-        }
-        for (n, p) in pending {
-            if let Change::Create { kind: crate::tree::Kind::File, .. } = &p.op.change {
-                let object = OpId { log: self.log, n: *n };
-                let first = waiting.get(&object).copied();
-                let age = self.now().saturating_sub(p.op.time);
+            // A new file is told of together with its first content.
+            Change::Create { kind: Kind::File, .. } => {
+                let object = OpId { log: self.log, n: op.n };
+                let is_content = |p: &&Pending| matches!(p.op.change, Change::SetContent { .. });
+                if let Some(first) = pending.on(&object).find(is_content) {
+                    return uploads.waits(first.op.n) && !uploads.needs_lost(first.op.n);
+                }
+                let age = self.now().saturating_sub(op.time);
                 let new = (0..self.options.settle_quiet.as_nanos() as i64).contains(&age);
-                let waits = first.unwrap_or_else(|| new || dirty.contains(&object));
-                if waits {
-                    out.insert(*n);
-                }
+                new || written.contains(&object)
             }
+            _ => false,
         }
-        out
     }
 
     /// Catalogue records that say more than was said before.
@@ -249,7 +245,7 @@ impl Shared {
             step.batch.writes.push((entry_key(&self.log, seq), Some(bytes.clone())));
             self.index.commit(step.batch).map_err(index_error)?;
             for n in done {
-                core.pending.remove(&n);
+                core.pending.remove(n);
             }
         }
         self.publishing.lock().entries.insert(seq, state);

@@ -5,9 +5,10 @@
 //! know are taken in, and its pending operations are made those of the journal.
 
 use super::access::entry_key;
+use super::pending::Pending;
 use super::replay::Replay;
 use super::setup::OpenError;
-use super::shared::{Pending, Shared};
+use super::shared::Shared;
 use crate::keys::{ChunkId, DriveKeys};
 use crate::tree::{Checked, Fold, Opened};
 use crate::world::{Found, Index};
@@ -167,7 +168,7 @@ pub fn restore_operations(
     let ops = core.fold.pending_operations(&*shared.index).map_err(|e| OpenError::Tree(e.to_string()))?;
     for op in ops {
         let chunks = told.remove(&op.n).unwrap_or_default();
-        core.pending.entry(op.n).or_insert(Pending { op, chunks });
+        core.pending.insert(Pending { op, chunks });
     }
     Ok(())
 }

@@ -44,18 +44,14 @@ impl Shared {
         }
         let core = self.core.lock();
         // One that is being written again is not lost yet: what becomes of it is seen then.
-        let dirty: BTreeSet<ObjectId> = {
-            let lives = self.lives.lock();
-            let dirty = lives.inodes.values().filter(|l| l.state.lock().dirty.is_some());
-            dirty.map(|l| l.object).collect()
-        };
+        let written = self.being_written();
         let uploads = self.uploads.lock();
-        let lost = core.pending.iter().filter(|(n, _)| uploads.needs_lost(**n));
-        let lost = lost.filter_map(|(_, p)| match &p.op.change {
+        let lost = core.pending.all().filter(|p| uploads.needs_lost(p.op.n));
+        let lost = lost.filter_map(|p| match &p.op.change {
             Change::SetContent { object, .. } => Some(*object),
             _ => None,
         });
-        lost.filter(|object| !dirty.contains(object)).collect()
+        lost.filter(|object| !written.contains(object)).collect()
     }
 
     /// Whether an object has no name any more.
@@ -76,7 +72,8 @@ impl Shared {
         // Without this record it is given up once more after a start.
         let _ = self.journal.append(records::PACK_DONE, &records::encode(id));
         uploads.abandon(id);
-        for (n, pending) in &core.pending {
+        for pending in core.pending.all() {
+            let n = &pending.op.n;
             if let Change::SetContent { object, .. } = &pending.op.change {
                 uploads.for_object(*n, *object);
             }

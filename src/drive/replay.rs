@@ -2,12 +2,12 @@
 //! under way.
 
 use super::dirty::{Dirty, Layer, Layers, SealedLayer};
+use super::pending::Pending;
 use super::ranges::Ranges;
 use super::records::{
     self, Base, Commit, DataHead, PackIntent, Placed, SealedPart, Settled, UncountedCommit, decode,
     decode_whole,
 };
-use super::shared::Pending;
 use crate::content::{CHUNK_LEN, SharePlace};
 use crate::keys::{ChunkId, PackId};
 use crate::store::{Record, Segments};

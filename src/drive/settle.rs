@@ -3,8 +3,9 @@
 use super::api::{Error, Result};
 use super::dirty::{Dirty, Layers, Piece, Source};
 use super::live::Live;
+use super::pending::Pending;
 use super::records::{self, Settled};
-use super::shared::{Pending, SealJob, Shared, index_error};
+use super::shared::{SealJob, Shared, index_error};
 use crate::content::{CHUNK_LEN, Content, INLINE_MAX};
 use crate::keys::ChunkId;
 use crate::tree::{Change, TimeNs};

@@ -52,7 +52,7 @@ impl Shared {
     /// those sealed for this one.
     async fn inherited(&self, live: &Live, content: &Content, fresh: &[ChunkId]) -> Result<Vec<ChunkId>> {
         let base = live.state.lock().base.filter(|base| base.log == self.log);
-        let old: BTreeSet<ChunkId> = match base.and_then(|b| self.core.lock().pending.get(&b.n).cloned()) {
+        let old: BTreeSet<ChunkId> = match base.and_then(|b| self.core.lock().pending.get(b.n).cloned()) {
             Some(pending) => pending.chunks.into_iter().collect(),
             None => return Ok(Vec::new()),
         };

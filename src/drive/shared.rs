@@ -7,6 +7,7 @@ use super::dirty::{Layer, SealedLayer};
 use super::friends::DriveGrid;
 use super::live::{Live, LiveTable};
 use super::lost::LostShares;
+use super::pending::{Pending, PendingOps};
 use super::pins::Pins;
 use super::records;
 use super::setup::{DriveOptions, DriveSetup};
@@ -24,19 +25,11 @@ use tokio::sync::{Notify, mpsc, watch};
 /// Notes kept for people.
 const NOTES_MAX: usize = 20;
 
-/// A pending operation and what it needs.
-#[derive(Clone)]
-pub struct Pending {
-    pub op: Operation,
-    /// Chunks sealed for it.
-    pub chunks: Vec<ChunkId>,
-}
-
 /// The tree and what of it no friend has: changed under one short lock.
 pub struct Core {
     pub fold: Fold,
     pub next_n: u64,
-    pub pending: BTreeMap<u64, Pending>,
+    pub pending: PendingOps,
     /// Operations inside an entry that is being made: no longer to be cancelled.
     pub drafted: std::collections::BTreeSet<u64>,
     /// Objects made here that have neither a name nor a handle any more: what was done to them
@@ -284,13 +277,19 @@ impl Shared {
         core.next_n = core.next_n.max(n + 1);
         step.batch.writes.push((next_key(), Some(core.next_n.to_le_bytes().to_vec())));
         self.index.commit(step.batch).map_err(index_error)?;
-        core.pending.insert(n, pending);
+        core.pending.insert(pending);
         self.publish_wake.notify_one();
         Ok(OpId { log: self.log, n })
     }
     /// The inode in memory, if it is.
     pub fn live(&self, ino: Ino) -> Option<Arc<Live>> {
         self.lives.lock().inodes.get(&ino).cloned()
+    }
+    /// Files that differ from their content.
+    pub fn being_written(&self) -> BTreeSet<ObjectId> {
+        let lives = self.lives.lock();
+        let dirty = lives.inodes.values().filter(|l| l.state.lock().dirty.is_some());
+        dirty.map(|l| l.object).collect()
     }
     /// The object of an inode number.
     pub fn object(&self, ino: Ino) -> Result<ObjectId> {

@@ -5,6 +5,7 @@ use super::api::Invalidation;
 use super::chunks::PageCache;
 use super::live::Live;
 use super::lost::{LOST, LostShares};
+use super::pending::PendingOps;
 use super::pins::{PINS, Pins};
 use super::rebuild::{Rebuild, restore_operations};
 use super::replay::Replay;
@@ -19,7 +20,7 @@ use crate::store::{
 use crate::tree::{Change, Fold, ObjectId};
 use crate::world::{Blocking, Found};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
@@ -93,7 +94,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let core = Core {
         fold: rebuilt.fold,
         next_n,
-        pending: BTreeMap::new(),
+        pending: PendingOps::new(log),
         drafted: BTreeSet::new(),
         gone: BTreeSet::new(),
     };
@@ -227,7 +228,7 @@ async fn load_admin(
 /// Objects that came and went before the last end, too late to be taken back.
 fn restore_gone(shared: &Shared) -> std::result::Result<(), OpenError> {
     let mut core = shared.core.lock();
-    let made = core.pending.values().filter(|p| matches!(p.op.change, Change::Create { .. }));
+    let made = core.pending.all().filter(|p| matches!(p.op.change, Change::Create { .. }));
     let made: Vec<ObjectId> = made.map(|p| ObjectId { log: shared.log, n: p.op.n }).collect();
     for object in made {
         if shared.view().inode(object)?.is_some_and(|inode| !inode.is_live()) {
@@ -293,7 +294,8 @@ async fn restore_packs(shared: &Shared, replay: &mut Replay) -> std::result::Res
     }
     let core = shared.core.lock();
     let mut uploads = shared.uploads.lock();
-    for (n, pending) in &core.pending {
+    for pending in core.pending.all() {
+        let n = &pending.op.n;
         uploads.need(*n, &pending.chunks, |id| shared.is_placed(id));
         if let Change::SetContent { object, .. } = &pending.op.change {
             uploads.for_object(*n, *object);

@@ -48,7 +48,7 @@ impl Shared {
         {
             let core = self.core.lock();
             let uploads = self.uploads.lock();
-            for pending in core.pending.values() {
+            for pending in core.pending.all() {
                 if let Change::SetContent { object, .. } = &pending.op.change
                     && let Some((done, total)) = uploads.progress(pending.op.n)
                     && done > 0

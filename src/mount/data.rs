@@ -7,6 +7,7 @@ use super::errno::logged;
 use super::in_flight::{Late, OPEN_DEADLINE, READ_DEADLINE, SYNC_DEADLINE, WRITE_DEADLINE, answer};
 use super::kernel::KEPT_FOR;
 use crate::drive::{Caller, Error, Files, Handle, Ino, OpenMode, Result, SetAttr};
+use crate::world::run_apart;
 use fuser::{
     Errno, FileHandle, FopenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen, ReplyWrite,
 };
@@ -51,6 +52,27 @@ impl<F: Files> FuseAdapter<F> {
             Ok(()) => reply.ok(),
             Err(e) => reply.error(logged(&e)),
         }));
+    }
+
+    /// [`FuseAdapter::start_empty`] for work that waits for this machine's disk and for nothing
+    /// else: on a thread of its own it does that itself, and is answered from there. (Where the disk
+    /// hangs, so does who waits for it, as on any local filesystem.)
+    fn start_sync<W>(&self, reply: ReplyEmpty, work: W)
+    where
+        W: Future<Output = Result<()>> + Send + 'static,
+    {
+        let Some(apart) = self.shared.flight.apart() else {
+            return self.start_empty(SYNC_DEADLINE, reply, work);
+        };
+        let busy = self.shared.flight.busy();
+        run_apart(&self.runtime, async move {
+            answer(work, SYNC_DEADLINE, Late::Finish, |done| match done {
+                Ok(()) => reply.ok(),
+                Err(e) => reply.error(logged(&e)),
+            })
+            .await;
+            drop((apart, busy));
+        });
     }
 
     pub(super) fn start_open(&self, ino: Ino, mode: OpenMode, reply: ReplyOpen) {
@@ -183,12 +205,12 @@ impl<F: Files> FuseAdapter<F> {
 
     pub(super) fn start_fsync(&self, fh: FileHandle, reply: ReplyEmpty) {
         let files = self.files.clone();
-        self.start_empty(SYNC_DEADLINE, reply, async move { files.fsync(Handle(fh.0)).await });
+        self.start_sync(reply, async move { files.fsync(Handle(fh.0)).await });
     }
 
     pub(super) fn start_sync_inode(&self, ino: Ino, reply: ReplyEmpty) {
         let files = self.files.clone();
-        self.start_empty(SYNC_DEADLINE, reply, async move { files.sync_inode(ino).await });
+        self.start_sync(reply, async move { files.sync_inode(ino).await });
     }
 
     pub(super) fn start_release(&self, ino: Ino, fh: FileHandle, reply: ReplyEmpty) {

@@ -27,6 +27,10 @@ const WRITE_BUDGET: u32 = 64 << 20;
 /// Bytes of reads being worked on; more wait their turn, holding nothing.
 const READ_BUDGET: u32 = 64 << 20;
 
+/// Syncs on threads of their own at once; more wait together, as those who come while one is being
+/// done do anyhow.
+const APART: usize = 16;
+
 /// What to do with work that is late.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Late {
@@ -41,6 +45,7 @@ pub(super) struct InFlight {
     requests: Arc<AtomicUsize>,
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    apart: Arc<Semaphore>,
 }
 
 /// One request being worked on.
@@ -58,6 +63,7 @@ impl Default for InFlight {
             requests: Arc::default(),
             writes: Arc::new(Semaphore::new(WRITE_BUDGET as usize)),
             reads: Arc::new(Semaphore::new(READ_BUDGET as usize)),
+            apart: Arc::new(Semaphore::new(APART)),
         }
     }
 }
@@ -87,6 +93,11 @@ impl InFlight {
             Ok(Err(_closed)) => Err(Error::Internal("the mount is ending".into())),
             Err(_elapsed) => Err(Error::TimedOut),
         }
+    }
+
+    /// A thread of its own for a request, while there are some.
+    pub(super) fn apart(&self) -> Option<OwnedSemaphorePermit> {
+        self.apart.clone().try_acquire_owned().ok()
     }
 
     /// The semaphore of reads and how many of its permits a read of `len` bytes takes.

@@ -14,10 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod apart;
 mod mem_index;
 mod real;
 mod sim_disk;
 
+pub use apart::{is_apart, run_apart};
 pub use mem_index::{BLINDED_LEN, Blinded, Blinder, MemIndex, MemIndexes, cursor_of, take_page};
 pub use real::{OsRng, RealDisk, RealNet, SystemClock};
 #[cfg(test)]
@@ -169,14 +171,15 @@ pub struct Places {
 }
 
 impl World {
-    /// Run blocking work off the async workers (in the village: here and now). A panic in
-    /// it becomes an error.
+    /// Run blocking work off the async workers, where a panic in it becomes an error (in the village,
+    /// and for what runs apart: here and now).
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
         match self.blocking {
             Blocking::Inline => Ok(work()),
+            Blocking::Threads if is_apart() => Ok(work()),
             Blocking::Threads => tokio::task::spawn_blocking(work)
                 .await
                 .map_err(|e| io::Error::other(format!("blocking work failed: {e}"))),

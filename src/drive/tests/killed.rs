@@ -74,7 +74,7 @@ fn state(drive: &Drive) -> ((Hash, String), u64) {
     let mut heads = core.fold.heads();
     heads.sort_by_key(|h| (h.log, h.seq));
     let pending = core.fold.pending_operations(&*shared.index).expect("readable");
-    let told: Vec<_> = core.pending.values().map(|p| (&p.op, &p.chunks)).collect();
+    let told: Vec<_> = core.pending.all().map(|p| (&p.op, &p.chunks)).collect();
     let hash = state_hash(shared.view()).expect("readable");
     ((hash, format!("{:?}", (heads, pending, told))), core.next_n)
 }

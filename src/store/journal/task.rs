@@ -20,9 +20,11 @@ const SEAL_APART: usize = 128 << 10;
 
 /// While the journal is full it looks this often whether there is room again.
 const RETRY: Duration = Duration::from_secs(1);
-/// What was accepted is with the kernel at the latest so much later, where a kill of the process
-/// cannot take it.
-const WRITE_AFTER: Duration = Duration::from_millis(50);
+/// What was accepted is with the kernel at the latest 50 ms later, where a kill of the process
+/// cannot take it: so long after the task has seen it ...
+const WRITE_AFTER: Duration = Duration::from_millis(25);
+/// ... and so often the task looks, for a while, without being woken.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Who asks for its records to be written does that itself up to so many bytes.
 const HERE_MAX: usize = 64 << 10;
 
@@ -78,6 +80,8 @@ pub(super) struct State {
     /// Somebody writes; and the task wanted to meanwhile.
     pub(super) stepping: bool,
     pub(super) missed: bool,
+    /// The task looks again within [`LOOK_EVERY`]: what is accepted now needs not wake it.
+    pub(super) looks: bool,
     pub(super) releases: u64,
     pub(super) closing: bool,
     pub(super) failed: Option<StoreError>,
@@ -102,6 +106,19 @@ struct Timers {
     write: Option<Instant>,
     /// Look for room again then.
     retry: Option<Instant>,
+    /// The last record when the task last looked.
+    seen: Lsn,
+}
+
+impl Timers {
+    /// When the task looks again by itself; and whether that is so soon that nobody needs to wake
+    /// it. It goes on looking as long as records come: waking it for each would cost more.
+    fn next(&mut self, now: Instant, last: Lsn) -> (Option<Instant>, bool) {
+        let fresh = std::mem::replace(&mut self.seen, last) != last;
+        let look = fresh.then_some(now + LOOK_EVERY);
+        let until = [look, self.sync, self.write, self.retry].into_iter().flatten().min();
+        (until, until.is_some_and(|until| until <= now + LOOK_EVERY))
+    }
 }
 
 /// Run until closed or failed.
@@ -221,7 +238,9 @@ impl Shared {
         let whole = s.drafts.len().saturating_sub(1);
         let asked = sync || write || orders.release || orders.spare || s.trimmed > s.trim_seen;
         if !asked && whole == 0 {
-            return Next::Wait([timers.sync, timers.write, timers.retry].into_iter().flatten().min());
+            let until;
+            (until, s.looks) = timers.next(now, s.last);
+            return Next::Wait(until);
         }
         // Unless somebody wants it the last frame may still be filled.
         let count = if sync || write { s.drafts.len() } else { whole };
@@ -242,22 +261,31 @@ impl Shared {
     /// Writes what was accepted so far, on this thread, where that is a matter of microseconds:
     /// whether the kernel has it all.
     pub(super) fn write_here(&self) -> Result<bool, StoreError> {
+        self.step_here(false, HERE_MAX)
+    }
+
+    /// Writes and syncs what was accepted so far, on this thread, if nobody else does: whether all
+    /// of it is durable. Who comes while another syncs waits for its turn with all the others.
+    pub(super) fn sync_here(&self) -> Result<bool, StoreError> {
+        self.step_here(true, SEAL_APART)
+    }
+
+    fn step_here(&self, sync: bool, most: usize) -> Result<bool, StoreError> {
         let (drafts, orders) = {
             let mut s = self.state.lock();
             if let Some(e) = &s.failed {
                 return Err(e.clone());
             }
-            if s.written >= s.last {
+            if if sync { s.durable } else { s.written } >= s.last {
                 return Ok(true);
             }
             let span: u64 = s.drafts.iter().map(Draft::span).sum();
-            let quick = s.buffered <= HERE_MAX && span <= s.stepped.here && s.trimmed == s.trim_seen;
+            let quick = s.buffered <= most && span <= s.stepped.here && s.trimmed == s.trim_seen;
             if s.stepping || !quick || self.before.get().is_some_and(|before| !(before.ready)()) {
                 return Ok(false);
             }
             s.stepping = true;
-            let orders =
-                Orders { trimmed: s.trimmed, sync: false, release: false, spare: false, idle: false };
+            let orders = Orders { trimmed: s.trimmed, sync, release: false, spare: false, idle: false };
             (s.drafts.drain(..).collect(), orders)
         };
         let done = match self.writer.lock().as_mut() {

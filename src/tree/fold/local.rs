@@ -1,10 +1,9 @@
 //! The pending tail: operations of this device that no entry carries yet.
 
-use super::super::overlay::Footprint;
 use super::super::state::encode;
 use super::super::{Author, Overlay, Table, Vector, apply_over};
 use super::record::{HeadRecord, Pending};
-use super::{DRAFT_MAX, Draft, ENTRY_OPS_MAX, FOOTPRINTS_MAX, Fold, FoldError, OP_MAX, Operation, Step};
+use super::{DRAFT_MAX, Draft, ENTRY_OPS_MAX, Fold, FoldError, OP_MAX, Operation, Step};
 use crate::keys::EntryHash;
 use crate::wire::{Head, VECTOR_MAX};
 
@@ -22,7 +21,7 @@ impl Fold {
         let mut over = Overlay::new(table);
         apply_over(&mut over, Author { log: self.log, label: &self.label }, &op)?;
         let (at, n) = (self.counters.next, op.n);
-        self.remember(at, over.take_footprint());
+        self.footprints.remember(at, over.take_footprint());
         Pending { at, op, undo: over.take_undo() }.put(&mut over)?;
         self.counters.next += 1;
         self.counters.number = self.counters.number.max(n);
@@ -56,21 +55,14 @@ impl Fold {
             if let Some(n) = self.tail.remove(at) {
                 self.places.remove(&n);
             }
-            self.footprints.remove(at);
+            self.footprints.remove(*at);
             Pending::remove(over, *at)?;
         }
         Ok(())
     }
 
-    /// Remember what the operation at a place reads and writes, while there is room.
-    pub(super) fn remember(&mut self, at: u64, footprint: Footprint) {
-        if self.footprints.len() < FOOTPRINTS_MAX || self.footprints.contains_key(&at) {
-            self.footprints.insert(at, footprint);
-        }
-    }
-
     /// The next entry of this log, with these pending operations (see
-    /// [`super::super::publishable`]) in their order, as many as fit.
+    /// [`super::super::Queues::publishable`]) in their order, as many as fit.
     pub fn draft(&self, table: &dyn Table, chosen: &[u64]) -> Result<Draft, FoldError> {
         let mut places = Vec::new();
         for n in chosen {

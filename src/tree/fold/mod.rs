@@ -6,16 +6,17 @@
 //! batch the caller commits before the next call; if that fails, the fold is to be opened
 //! again from the table. [`Fold::open`] resumes from whatever was committed.
 
+mod footprints;
 mod local;
 mod order;
 mod record;
 mod take;
 
-use super::overlay::Footprint;
 use super::state::{encode, single, tables};
 use super::{Batch, Operation, Overlay, Table, TableError, Touched, Vector, View, recount, touched};
 use crate::keys::{EntryHash, LogId};
 use crate::wire::Head;
+use footprints::Footprints;
 use record::{Counters, HeadRecord, Known, Pending, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,9 +52,6 @@ pub const OP_MAX: usize = 256 << 10;
 pub const ENTRY_OPS_MAX: usize = 4096;
 /// Most bytes of operations a draft takes (the rest of an entry is for vector and catalogue).
 pub const DRAFT_MAX: usize = 640 << 10;
-
-/// Pending operations whose footprints are remembered (about 300 bytes each).
-const FOOTPRINTS_MAX: usize = 32 << 10;
 
 /// Entries that wait for others, and bytes of their records: whoever may write can name entries
 /// that will never be. One that stands in its order never waits, so that those turned away come
@@ -93,8 +91,8 @@ pub struct Fold {
     /// Place in the tail -> operation number, and back.
     tail: BTreeMap<u64, u64>,
     places: BTreeMap<u64, u64>,
-    /// Place in the tail -> what the operation there read and wrote, where that is known.
-    footprints: BTreeMap<u64, Footprint>,
+    /// What the operations of the tail read and write.
+    footprints: Footprints,
     /// Entries that wait, the bytes of their records, and who waits for a hash.
     waiting: BTreeMap<EntryHash, Waits>,
     waiting_bytes: usize,
@@ -115,7 +113,7 @@ impl Fold {
             heads: BTreeMap::new(),
             tail: BTreeMap::new(),
             places: BTreeMap::new(),
-            footprints: BTreeMap::new(),
+            footprints: Footprints::default(),
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             awaited: BTreeMap::new(),
@@ -128,6 +126,7 @@ impl Fold {
         for pending in Pending::all(table)? {
             fold.tail.insert(pending.at, pending.op.n);
             fold.places.insert(pending.op.n, pending.at);
+            fold.footprints.unknown(pending.at);
         }
         for waiting in view.group::<Waiting>(tables::WAITING, &[], "a waiting entry")? {
             // Some of what it waited for may have come since its record was written.

@@ -22,7 +22,7 @@ impl Fold {
             let mut pending = Pending::read(over, at)?;
             over.mark();
             apply_over(over, Author { log: self.log, label: &self.label }, &pending.op)?;
-            self.remember(at, over.take_footprint());
+            self.footprints.remember(at, over.take_footprint());
             pending.undo = over.take_undo();
             pending.put(over)?;
         }

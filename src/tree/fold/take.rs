@@ -199,7 +199,7 @@ impl Fold {
         carried: &[u64],
     ) -> Result<bool, FoldError> {
         let last = self.counters.last.is_none_or(|last| last < order);
-        if order.log != self.log || !last || !self.overtakes(carried) {
+        if order.log != self.log || !last || !self.footprints.overtake(carried) {
             return Ok(false);
         }
         let body = Body::read(over, &order.hash)?;
@@ -226,31 +226,5 @@ impl Fold {
         self.remove_from_tail(over, carried)?;
         self.record(over, Applied { order, undo: Batch { writes: undo.into_iter().collect() } })?;
         Ok(true)
-    }
-
-    /// Whether these places of the tail (sorted) may be put before all others: what stands
-    /// before them and stays behind has nothing to do with them.
-    fn overtakes(&self, carried: &[u64]) -> bool {
-        let Some(&last) = carried.last() else { return false };
-        let mut carried = carried.iter().peekable();
-        let (mut read, mut written) = (BTreeSet::<u64>::new(), BTreeSet::<u64>::new());
-        for (at, _) in self.tail.range(..=last) {
-            let taken = carried.next_if_eq(&at).is_some();
-            if taken && read.is_empty() {
-                continue;
-            }
-            let Some(own) = self.footprints.get(at) else { return false };
-            if taken {
-                let meets = own.reads.iter().any(|h| written.contains(h))
-                    || own.writes.iter().any(|h| read.contains(h));
-                if meets {
-                    return false;
-                }
-            } else {
-                read.extend(&own.reads);
-                written.extend(&own.writes);
-            }
-        }
-        carried.peek().is_none()
     }
 }

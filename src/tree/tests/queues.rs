@@ -101,3 +101,59 @@ fn overtaking_unrelated_operations_replays_nothing() {
     let (with, without) = (reads_of_overtaking(true), reads_of_overtaking(false));
     assert!(with < 100 && without > 400, "{with} reads with footprints, {without} without");
 }
+
+/// Operations of a drive in which little happens in many places, in the order they were made.
+fn some_operations(dice: &mut Dice) -> Vec<Operation> {
+    let objects: Vec<ObjectId> = (1..8).map(|n| OpId { log: log(2), n }).collect();
+    let count = 1 + dice.below(40) as u64;
+    let mut ops = Vec::new();
+    for n in 1..=count {
+        let mut pick = || *dice.pick(&objects).expect("some");
+        let (object, parent, other) = (pick(), pick(), pick());
+        let change = match dice.below(6) {
+            0 => Change::Create { parent, name: "n".into(), kind: Kind::File, attrs: attrs(0o644, 0) },
+            1 => Change::SetAttrs { object, change: AttrChange::default() },
+            2 => Change::Link { object, parent, name: "l".into() },
+            3 => Change::Rmdir { parent, name: "d".into(), object },
+            4 => Change::PackContents { pack: crate::keys::PackId([n as u8; 32]), chunks: Vec::new() },
+            _ => Change::SetAttrs { object: other, change: AttrChange::default() },
+        };
+        ops.push(Operation { n, time: 0, utc_offset_min: 0, change });
+    }
+    ops
+}
+
+#[test]
+fn the_fronts_of_the_queues_give_what_looking_at_all_gives() {
+    for seed in 0..400 {
+        let mut dice = Dice(seed);
+        let ops = some_operations(&mut dice);
+        let mut standing: Vec<&Operation> = Vec::new();
+        let mut queues = Queues::new(log(1));
+        let find = |standing: &[&Operation], n: u64| standing.iter().position(|op| op.n == n);
+        // They come and go in any order.
+        for _ in 0..ops.len() * 3 {
+            let op = dice.pick(&ops).expect("some");
+            match find(&standing, op.n) {
+                None => {
+                    standing.push(op);
+                    queues.insert(op);
+                }
+                Some(at) if dice.one_in(3) => {
+                    standing.remove(at);
+                    let left = standing.clone();
+                    queues.remove(op, |n| left.iter().find(|op| op.n == n).copied());
+                }
+                Some(_) => {}
+            }
+            standing.sort_by_key(|op| op.n);
+            let unready: BTreeSet<u64> = (1..=ops.len() as u64).filter(|_| dice.one_in(5)).collect();
+            let all = publishable(log(1), standing.iter().copied(), &unready);
+            let by_number = |n| standing.iter().find(|op| op.n == n).copied();
+            for most in [1, 3, usize::MAX] {
+                let some = queues.publishable(most, by_number, |op| unready.contains(&op.n));
+                assert_eq!(some, all[..all.len().min(most)], "seed {seed}");
+            }
+        }
+    }
+}
