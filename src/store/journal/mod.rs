@@ -13,6 +13,8 @@ mod recover;
 mod task;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waits;
 mod writer;
 
 use super::{Damage, StoreError};

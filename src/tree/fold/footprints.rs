@@ -57,13 +57,18 @@ impl Footprints {
             let footprint = self.remove(at);
             let unknown = self.unknown.first().is_some_and(|first| *first < at);
             let alone = !unknown && self.of.first_key_value().is_none_or(|(first, _)| *first > at);
-            free &= alone || !unknown && footprint.is_some_and(|own| !self.meets(&own, at));
+            free &= alone || !unknown && footprint.is_some_and(|own| !self.before(&own, at));
         }
         free
     }
 
-    /// Whether an operation at a place has to do with one at an earlier place.
-    fn meets(&self, own: &Footprint, at: u64) -> bool {
+    /// Whether something has to do with any of the operations, or may have.
+    pub(super) fn meet(&self, other: &Footprint) -> bool {
+        !self.unknown.is_empty() || self.before(other, u64::MAX)
+    }
+
+    /// Whether something has to do with an operation that stands before a place.
+    fn before(&self, own: &Footprint, at: u64) -> bool {
         own.reads.iter().any(|what| before(&self.writes, *what, at))
             || own.writes.iter().any(|what| before(&self.reads, *what, at))
     }

@@ -1,6 +1,6 @@
 //! Rewind and replay.
 
-use super::super::{Author, Overlay, apply_catalogue, apply_over};
+use super::super::{Author, Batch, Overlay, apply_catalogue, apply_over};
 use super::record::{Applied, Body, OrderKey, Pending};
 use super::{Fold, FoldError};
 use std::collections::BTreeSet;
@@ -52,15 +52,7 @@ impl Fold {
 
     /// Apply an entry after all others, and record it.
     pub(super) fn append(&mut self, over: &mut Overlay<'_>, order: OrderKey) -> Result<(), FoldError> {
-        let body = Body::read(over, &order.hash)?;
-        over.mark();
-        for op in &body.operations {
-            apply_over(over, Author { log: order.log, label: &body.label }, op)?;
-        }
-        for record in &body.catalogue {
-            apply_catalogue(over, record)?;
-        }
-        let undo = over.take_undo();
+        let undo = apply_entry(over, order)?;
         self.record(over, Applied { order, undo })
     }
 
@@ -70,4 +62,17 @@ impl Fold {
         self.counters.applied += 1;
         Ok(())
     }
+}
+
+/// Do what an entry says; what takes it back.
+pub(super) fn apply_entry(over: &mut Overlay<'_>, order: OrderKey) -> Result<Batch, FoldError> {
+    let body = Body::read(over, &order.hash)?;
+    over.mark();
+    for op in &body.operations {
+        apply_over(over, Author { log: order.log, label: &body.label }, op)?;
+    }
+    for record in &body.catalogue {
+        apply_catalogue(over, record)?;
+    }
+    Ok(over.take_undo())
 }

@@ -2,6 +2,7 @@
 
 use super::super::state::encode;
 use super::super::{Batch, Key, Opened, Overlay, Table, apply_catalogue};
+use super::order::apply_entry;
 use super::record::{Applied, Body, HeadRecord, Known, OrderKey, Pending, Waiting, read_waiting};
 use super::{Fold, FoldError, Step};
 use crate::keys::EntryHash;
@@ -179,6 +180,9 @@ impl Fold {
         if fresh.len() == 1 && self.convert(over, first, carried)? {
             return Ok(());
         }
+        if carried.is_empty() && self.pass_by(over, &fresh)? {
+            return Ok(());
+        }
         self.rewind_tail(over, 0)?;
         self.remove_from_tail(over, carried)?;
         let mut again = fresh;
@@ -225,6 +229,28 @@ impl Fold {
         undo.extend(over.take_undo().writes);
         self.remove_from_tail(over, carried)?;
         self.record(over, Applied { order, undo: Batch { writes: undo.into_iter().collect() } })?;
+        Ok(true)
+    }
+
+    /// The common case of receiving: entries that stand after all others and have nothing to do with
+    /// the pending operations. These stay done, however many they are.
+    fn pass_by(&mut self, over: &mut Overlay<'_>, fresh: &BTreeSet<OrderKey>) -> Result<bool, FoldError> {
+        let last = self.counters.last.is_none_or(|last| fresh.first().is_some_and(|first| last < *first));
+        if !last || self.tail.is_empty() {
+            return Ok(false);
+        }
+        let mut beside = Overlay::new(&*over);
+        let mut applied = Vec::new();
+        for &order in fresh {
+            let undo = apply_entry(&mut beside, order)?;
+            if self.footprints.meet(&beside.take_footprint()) {
+                return Ok(false);
+            }
+            applied.push(Applied { order, undo });
+        }
+        let batch = beside.into_batch();
+        over.put_all(batch)?;
+        applied.into_iter().try_for_each(|applied| self.record(over, applied))?;
         Ok(true)
     }
 }

@@ -157,3 +157,54 @@ fn the_fronts_of_the_queues_give_what_looking_at_all_gives() {
         }
     }
 }
+
+#[test]
+fn what_waits_behind_others_is_not_looked_at() {
+    let mut queues = Queues::new(log(1));
+    let dir = |n| OpId { log: log(2), n };
+    let create = |n, parent| {
+        let change = Change::Create { parent, name: "n".into(), kind: Kind::File, attrs: attrs(0o644, 0) };
+        Operation { n, time: 0, utc_offset_min: 0, change }
+    };
+    // 10,000 new files whose first waits for an uplink, and a few elsewhere.
+    let mut ops: Vec<Operation> = (1..=10_000).map(|n| create(n, dir(1))).collect();
+    ops.extend((10_001..=10_005).map(|n| create(n, dir(2))));
+    ops.iter().for_each(|op| queues.insert(op));
+    let asked = std::cell::Cell::new(0);
+    let by_number = |n: u64| ops.get(n as usize - 1);
+    let ready = queues.publishable(usize::MAX, by_number, |op| {
+        asked.set(asked.get() + 1);
+        op.n == 1
+    });
+    assert_eq!(ready, (10_001..=10_005).collect::<Vec<_>>());
+    assert_eq!(asked.get(), 6);
+}
+
+#[test]
+fn what_a_friend_did_elsewhere_replays_nothing_of_what_is_pending_here() {
+    let (mut here, mut friend) = (Site::new(1), Site::new(2));
+    let dirs = [here.dir(ROOT, "a"), here.dir(ROOT, "b")];
+    here.publish();
+    friend.take(here.has.clone());
+    for i in 0..400 {
+        here.file(dirs[0], &format!("{i}"), "waits for an uplink");
+    }
+    let reads_of = |here: &mut Site, entry: Opened| {
+        let counting = Counting(&here.table, std::cell::Cell::new(0));
+        let step = here.fold.take(&counting, vec![entry.clone()]).unwrap();
+        let reads = counting.1.get();
+        here.commit(step);
+        here.has.push(entry);
+        reads
+    };
+    friend.file(dirs[1], "elsewhere", "1");
+    friend.publish();
+    let elsewhere = reads_of(&mut here, friend.has.last().unwrap().clone());
+    friend.file(dirs[0], "7", "the same name");
+    friend.publish();
+    let same = reads_of(&mut here, friend.has.last().unwrap().clone());
+    assert!(elsewhere < 60 && same > 800, "{elsewhere} reads elsewhere, {same} in the same directory");
+    here.publish();
+    friend.take(here.has.clone());
+    assert_eq!(state_of(&here.table), state_of(&friend.table));
+}
