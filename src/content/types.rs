@@ -25,7 +25,7 @@ pub const FANOUT: usize = 32;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Content {
     /// Up to [`INLINE_MAX`] bytes, here.
-    Inline(Vec<u8>),
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
     /// `size` bytes. At depth 0 `refs[i]` is data chunk `i`; at depth d each reference is a
     /// node chunk holding up to [`FANOUT`] references of depth d-1 (postcard of `Vec<Ref>`).
     Tree { size: u64, depth: u8, refs: Vec<Ref> },

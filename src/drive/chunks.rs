@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// A pack that could not be read is not asked for again for so long, unless a friend has come.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(10);
+/// So many pages, 256 KiB, are worth two threads.
+const HALVED: usize = 4;
 /// Packs remembered as unreachable.
 const UNREACHABLE_MAX: usize = 1024;
 
@@ -138,7 +140,7 @@ impl Shared {
         let here = [&self.own, &self.cache].into_iter().any(|s| s.place(&chunk.id).is_some());
         let pages = if whole && !here { all.clone() } else { wanted.clone() };
         let range = sealed_range(chunk, pages.start).start..sealed_range(chunk, pages.end - 1).end;
-        let opened = match self.local(chunk, range.clone(), pages.clone()).await {
+        let opened = match self.local(chunk, pages.clone()).await {
             Some(opened) => opened,
             None => {
                 let sealed = self.remote(chunk, range, pages == all).await?;
@@ -156,8 +158,25 @@ impl Shared {
         Ok(cut(&found[wanted.start - start..wanted.end - start], wanted.start, from, to))
     }
 
-    /// Pages from this machine's disk, read and opened in one go.
-    async fn local(&self, chunk: &ChunkRef, range: Range<u32>, pages: Range<usize>) -> Option<Vec<Page>> {
+    /// Pages from this machine's disk; of many two halves are opened at once.
+    async fn local(&self, chunk: &ChunkRef, pages: Range<usize>) -> Option<Vec<Page>> {
+        if pages.len() < HALVED {
+            return self.local_part(chunk, pages).await;
+        }
+        let middle = pages.start + pages.len() / 2;
+        let (first, second) = tokio::join!(
+            biased;
+            self.local_part(chunk, pages.start..middle),
+            self.local_part(chunk, middle..pages.end),
+        );
+        let mut opened = first?;
+        opened.extend(second?);
+        Some(opened)
+    }
+
+    /// Pages read and opened in one go.
+    async fn local_part(&self, chunk: &ChunkRef, pages: Range<usize>) -> Option<Vec<Page>> {
+        let range = sealed_range(chunk, pages.start).start..sealed_range(chunk, pages.end - 1).end;
         for segments in [&self.own, &self.cache] {
             if segments.place(&chunk.id).is_none() {
                 continue;

@@ -221,9 +221,19 @@ pub fn decode_record<T: Record>(bytes: &[u8]) -> Result<T, DecodeError> {
     decode_canonical(body, T::MAX)
 }
 
-/// postcard of a value.
+/// Most values encode into so many bytes.
+const SHORT: usize = 512;
+
+/// postcard of a value (no secret: copies of it stay in memory).
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("the types of kith have a length and encode into memory")
+    // A buffer that grows byte by byte takes several times as long.
+    let mut short = [0; SHORT];
+    match postcard::to_slice(value, &mut short) {
+        Ok(bytes) => bytes.to_vec(),
+        Err(_) => {
+            postcard::to_allocvec(value).expect("the types of kith have a length and encode into memory")
+        }
+    }
 }
 
 /// [`encode`] for secrets: into one buffer of the right size, since growing one would leave

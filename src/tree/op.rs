@@ -18,7 +18,8 @@ pub type ObjectId = OpId;
 /// The root directory of every drive.
 pub const ROOT: ObjectId = OpId { log: LogId([0; 32]), n: 1 };
 
-/// A name: 1..=255 bytes, any but `/` and NUL, not `.` or `..`.
+/// A name: 1..=255 bytes, any but `/` and NUL, not `.` or `..`. (Fields that hold bytes are marked as
+/// such: the encoding is the same, and serde would go byte by byte.)
 pub type Name = Vec<u8>;
 
 /// Nanoseconds since 1970, for people only; order never depends on it.
@@ -47,10 +48,16 @@ pub struct Seen {
 pub enum Kind {
     File,
     Dir,
-    Symlink { target: Vec<u8> },
+    Symlink {
+        #[serde(with = "serde_bytes")]
+        target: Vec<u8>,
+    },
     Fifo,
     Socket,
-    Device { block: bool, rdev: u64 },
+    Device {
+        block: bool,
+        rdev: u64,
+    },
 }
 
 /// Attributes of an object.
@@ -83,6 +90,7 @@ pub enum Change {
     /// Make an object; its id is this operation's.
     Create {
         parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         name: Name,
         kind: Kind,
         attrs: Attrs,
@@ -101,38 +109,47 @@ pub enum Change {
     /// None removes the attribute.
     SetXattr {
         object: ObjectId,
+        #[serde(with = "serde_bytes")]
         name: Vec<u8>,
+        #[serde(with = "serde_bytes")]
         value: Option<Vec<u8>>,
     },
     Link {
         object: ObjectId,
         parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         name: Name,
     },
     Unlink {
         parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         name: Name,
         seen: Seen,
     },
     Rmdir {
         parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         name: Name,
         object: ObjectId,
     },
     Rename {
         object: ObjectId,
         from_parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         from_name: Name,
         to_parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         to_name: Name,
         replaced: Option<Seen>,
     },
     Exchange {
         a: ObjectId,
         a_parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         a_name: Name,
         b: ObjectId,
         b_parent: ObjectId,
+        #[serde(with = "serde_bytes")]
         b_name: Name,
     },
     /// Where chunks lie: `offset` bytes into the pack's byte stream.

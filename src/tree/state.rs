@@ -88,6 +88,7 @@ pub const INO_COUNTER: u64 = (1 << 31) - 1;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Place {
     pub parent: ObjectId,
+    #[serde(with = "serde_bytes")]
     pub name: Name,
 }
 
@@ -169,6 +170,7 @@ pub const ROOT_NUMBER: u64 = 1;
 /// nothing else.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Dirent {
+    #[serde(with = "serde_bytes")]
     pub name: Name,
     pub object: ObjectId,
     pub ino: u64,
@@ -204,7 +206,9 @@ impl From<&Kind> for FileKind {
 /// An extended attribute.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Xattr {
+    #[serde(with = "serde_bytes")]
     pub name: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     pub value: Vec<u8>,
 }
 

@@ -44,6 +44,11 @@ impl OpenPages {
         Some((at, page))
     }
 
+    /// The page with this key of its own.
+    pub(super) fn at(&mut self, at: &Blinded) -> Option<Arc<Page>> {
+        self.get(at).filter(|(own, _)| own == at).map(|(_, page)| page)
+    }
+
     pub(super) fn state(&self) -> u64 {
         self.state
     }

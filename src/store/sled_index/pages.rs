@@ -72,7 +72,7 @@ impl Pages {
     /// The records from one key to another, both included. Pages that are rewritten meanwhile are met as they
     /// were or as they are.
     pub(super) fn records(&self, (first, last): (Blinded, Blinded)) -> impl Iterator<Item = Record> {
-        let mut stored: Option<sled::Iter> = None;
+        let mut stored: Option<Walk> = None;
         let mut next = Some(first);
         let mut page: std::vec::IntoIter<(Blinded, Vec<u8>)> = Vec::new().into_iter();
         std::iter::from_fn(move || {
@@ -83,14 +83,14 @@ impl Pages {
                     return Some(Ok((key, value)));
                 }
                 let found = match &mut stored {
-                    Some(pages) => pages.next().map(|found| self.open_stored(found)),
+                    Some(walk) => walk.next(self),
                     None => {
                         let found = self.find(&from);
                         let start = match &found {
                             Ok(Some((at, _))) => successor(*at),
                             _ => [0; BLINDED_LEN],
                         };
-                        stored = Some(self.tree.range(&start[..]..=&last[..]));
+                        stored = Some(Walk { pages: self.tree.range(&start[..]..=&last[..]), opened: None });
                         match found {
                             Ok(None) => continue,
                             Ok(Some(found)) => Some(Ok(found)),
@@ -111,12 +111,6 @@ impl Pages {
                 }
             }
         })
-    }
-
-    fn open_stored(&self, found: sled::Result<(IVec, IVec)>) -> Result<(Blinded, Arc<Page>), TableError> {
-        let (at, sealed) = found.map_err(failed)?;
-        let at = key_of(&at)?;
-        Ok((at, self.unsealed(&at, &sealed)?))
     }
 
     /// Write records (None: remove), in the order of their keys.
@@ -149,6 +143,41 @@ impl Pages {
             }
         }
         Ok(())
+    }
+}
+
+/// A walk over stored pages, which are kept opened: most directories are listed more than once.
+struct Walk {
+    pages: sled::Iter,
+    /// The last one opened for this, and the state before: it is kept once it is known where it ends.
+    opened: Option<(u64, Blinded, Arc<Page>)>,
+}
+
+impl Walk {
+    fn next(&mut self, pages: &Pages) -> Option<Result<(Blinded, Arc<Page>), TableError>> {
+        let state = pages.open.lock().state();
+        let found = self.pages.next()?;
+        Some(found.map_err(failed).and_then(|(at, sealed)| self.open(pages, state, key_of(&at)?, &sealed)))
+    }
+
+    fn open(
+        &mut self,
+        pages: &Pages,
+        state: u64,
+        at: Blinded,
+        sealed: &[u8],
+    ) -> Result<(Blinded, Arc<Page>), TableError> {
+        let mut open = pages.open.lock();
+        if let Some((state, last, page)) = self.opened.take() {
+            open.put(state, last, Some(at), page);
+        }
+        if let Some(page) = open.at(&at) {
+            return Ok((at, page));
+        }
+        drop(open);
+        let page = pages.unsealed(&at, sealed)?;
+        self.opened = Some((state, at, page.clone()));
+        Ok((at, page))
     }
 }
 

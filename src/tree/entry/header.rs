@@ -79,8 +79,11 @@ pub enum EntryError {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Parts {
     pub header: Signed,
+    #[serde(with = "serde_bytes")]
     pub vector: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     pub operations: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     pub catalogue: Vec<u8>,
 }
 

@@ -10,9 +10,11 @@ const FOOTPRINTS_MAX: usize = 128 << 10;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Footprints {
     of: BTreeMap<u64, Footprint>,
-    /// (What, place).
+    /// (What, place), of all but the places that were added since somebody looked: most operations
+    /// leave before anybody does.
     reads: BTreeSet<(u64, u64)>,
     writes: BTreeSet<(u64, u64)>,
+    added: BTreeSet<u64>,
     /// Places of which it is not known what is done there.
     unknown: BTreeSet<u64>,
 }
@@ -30,15 +32,17 @@ impl Footprints {
             self.unknown.insert(at);
             return;
         }
-        self.reads.extend(footprint.reads.iter().map(|what| (*what, at)));
-        self.writes.extend(footprint.writes.iter().map(|what| (*what, at)));
         self.of.insert(at, footprint);
+        self.added.insert(at);
     }
 
     /// There is no operation at a place any more.
     pub(super) fn remove(&mut self, at: u64) -> Option<Footprint> {
         self.unknown.remove(&at);
         let footprint = self.of.remove(&at)?;
+        if self.added.remove(&at) {
+            return Some(footprint);
+        }
         for what in &footprint.reads {
             self.reads.remove(&(*what, at));
         }
@@ -57,14 +61,28 @@ impl Footprints {
             let footprint = self.remove(at);
             let unknown = self.unknown.first().is_some_and(|first| *first < at);
             let alone = !unknown && self.of.first_key_value().is_none_or(|(first, _)| *first > at);
-            free &= alone || !unknown && footprint.is_some_and(|own| !self.before(&own, at));
+            if alone || !free {
+                continue;
+            }
+            self.look();
+            free = !unknown && footprint.is_some_and(|own| !self.before(&own, at));
         }
         free
     }
 
     /// Whether something has to do with any of the operations, or may have.
-    pub(super) fn meet(&self, other: &Footprint) -> bool {
+    pub(super) fn meet(&mut self, other: &Footprint) -> bool {
+        self.look();
         !self.unknown.is_empty() || self.before(other, u64::MAX)
+    }
+
+    /// Finds what was added by what it does, too.
+    fn look(&mut self) {
+        for at in std::mem::take(&mut self.added) {
+            let Some(footprint) = self.of.get(&at) else { continue };
+            self.reads.extend(footprint.reads.iter().map(|what| (*what, at)));
+            self.writes.extend(footprint.writes.iter().map(|what| (*what, at)));
+        }
     }
 
     /// Whether something has to do with an operation that stands before a place.
