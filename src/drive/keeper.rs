@@ -6,7 +6,7 @@ use super::records::{self, Placed, Settled};
 use super::shared::Shared;
 use crate::content::{Content, Ref};
 use crate::keys::ChunkId;
-use crate::store::StoreError;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -250,25 +250,22 @@ impl Shared {
         }
     }
 
-    /// Tell all pending operations again, as many at a time as the journal takes into memory.
-    /// Those that come or go meanwhile have records of their own.
+    /// Tell all pending operations again, not so many at a time that others find no room. Those that
+    /// come or go meanwhile have records of their own.
     async fn tell_pending(&self) -> Result<()> {
         let mut next = Some(0);
         while let Some(from) = next.take() {
             {
                 let core = self.core.lock();
                 for pending in core.pending.from(from) {
+                    if !self.journal.has_room() {
+                        next = Some(pending.op.n);
+                        break;
+                    }
                     let record =
                         Settled { op: pending.op.clone(), chunks: pending.chunks.clone(), replaces: None };
                     let bytes = records::encode(&record);
-                    match self.journal.append_urgent(records::PENDING, &[&bytes]) {
-                        Ok(_) => {}
-                        Err(StoreError::Busy(_)) => {
-                            next = Some(pending.op.n);
-                            break;
-                        }
-                        Err(e) => return Err(self.fail(&e)),
-                    }
+                    self.journal.append_urgent(records::PENDING, &[&bytes]).map_err(|e| self.fail(&e))?;
                 }
             }
             if next.is_some() {
@@ -278,6 +275,15 @@ impl Shared {
         Ok(())
     }
 
+    /// Tell something again, when there is room for it and for others.
+    async fn tell(&self, kind: u8, record: &impl Serialize) -> Result<()> {
+        if !self.journal.has_room() {
+            self.journal.sync_all().await.map_err(|e| self.fail(&e))?;
+        }
+        let bytes = records::encode(record);
+        self.journal.append_urgent(kind, &[&bytes]).map(|_| ()).map_err(|e| self.fail(&e))
+    }
+
     /// Tell everything that still matters again at the journal's end, and trim what is before.
     pub async fn compact_journal(&self) -> Result<()> {
         let start = {
@@ -285,19 +291,17 @@ impl Shared {
             self.journal.status().last
         };
         self.tell_pending().await?;
-        let safe = records::encode(&self.publishing.lock().safe);
-        self.journal.append_urgent(records::ENTRIES_SAFE, &[&safe]).map_err(|e| self.fail(&e))?;
+        let safe = self.publishing.lock().safe;
+        self.tell(records::ENTRIES_SAFE, &safe).await?;
         let packs: Vec<_> = {
             let uploads = self.uploads.lock();
             uploads.packs.values().map(|p| (p.intent.clone(), p.placed.clone())).collect()
         };
         for (intent, placed) in packs {
             let pack = intent.pack;
-            let bytes = records::encode(&intent);
-            self.journal.append_urgent(records::PACK, &[&bytes]).map_err(|e| self.fail(&e))?;
+            self.tell(records::PACK, &intent).await?;
             for place in placed {
-                let bytes = records::encode(&Placed { pack, place });
-                self.journal.append_urgent(records::PLACED, &[&bytes]).map_err(|e| self.fail(&e))?;
+                self.tell(records::PLACED, &Placed { pack, place }).await?;
             }
         }
         let lives: Vec<Arc<Live>> = self.lives.lock().inodes.values().cloned().collect();

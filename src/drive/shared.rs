@@ -236,6 +236,7 @@ impl Shared {
     /// journal and in the tree when this returns.
     pub fn change(&self, decide: impl FnOnce(View<'_>) -> Result<Change>) -> Result<OpId> {
         self.writable()?;
+        self.journal.slow_down();
         let mut core = self.core.lock();
         let change = decide(self.view())?;
         let op = self.operation(&core, change);
@@ -249,6 +250,7 @@ impl Shared {
     /// is returned.
     pub fn changes(&self, decide: impl FnOnce(View<'_>, OpId) -> Result<Vec<Change>>) -> Result<OpId> {
         self.writable()?;
+        self.journal.slow_down();
         let mut core = self.core.lock();
         let first = OpId { log: self.log, n: core.next_n };
         let changes = decide(self.view(), first)?;

@@ -41,7 +41,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn jobs_of_what_runs_apart_are_done_on_its_own_thread_and_others_are_not() {
-        let world = crate::world::World::real(std::sync::Arc::new(crate::world::MemIndexes::default()));
+        let world = crate::world::World::real(std::sync::Arc::new(crate::world::MemIndexes));
         let here = std::thread::current().id();
         let elsewhere = world.blocking(|| (std::thread::current().id(), is_apart())).await.expect("a job");
         assert!(elsewhere.0 != here && !elsewhere.1);

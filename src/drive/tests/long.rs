@@ -1,6 +1,8 @@
 //! What goes on for long: the journal must not grow with it.
 
 use super::*;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 
 async fn small_journal(file: u64, max: u64) -> Machine {
     let (grid, founding) = (MemGrid::new(3), found(1));
@@ -49,4 +51,33 @@ async fn a_full_journal_is_shortened_and_takes_more() {
         assert!(m.read(&format!("later {i}")).await.unwrap() == bytes);
         tokio::time::sleep(Duration::from_secs(10)).await;
     }
+}
+
+/// While what is pending is told again, and it is more than memory has room for, others find room.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_refused_while_the_journal_is_shortened() {
+    let m = small_journal(1 << 20, 64 << 20).await;
+    let shared = m.drive.shared.clone();
+    let mkdir = |i: usize| m.drive.mkdir(ROOT_INO, format!("{i:0200}").as_bytes(), 0o755, ME);
+    for i in 0..4000 {
+        mkdir(i).expect("made");
+        if i % 200 == 0 {
+            shared.journal.sync_all().await.expect("synced");
+        }
+    }
+    assert!(shared.core.lock().pending.len() >= 4000);
+    let mut next = 4000;
+    let mut shortening = Box::pin(shared.compact_journal());
+    // Wherever it waits.
+    while let Poll::Pending = poll_fn(|cx| Poll::Ready(shortening.as_mut().poll(cx))).await {
+        for _ in 0..200 {
+            mkdir(next).expect("made meanwhile");
+            next += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    drop(shortening);
+    assert!(next > 4000, "it never waited");
+    let m = m.restart().await;
+    assert_eq!(m.names("").len(), next);
 }

@@ -10,6 +10,7 @@ mod make;
 mod open;
 mod options;
 mod recover;
+mod room;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -44,8 +44,7 @@ fn who_syncs_on_a_thread_of_its_own_and_who_waits_for_others_are_served_alike() 
     let dir = tempfile::tempdir().expect("a directory");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let journal =
-        runtime.block_on(open(&World::real(std::sync::Arc::new(MemIndexes::default())), dir.path()));
+    let journal = runtime.block_on(open(&World::real(std::sync::Arc::new(MemIndexes)), dir.path()));
     let (told, all) = std::sync::mpsc::channel();
     for who in 0..8u8 {
         let (journal, told) = (journal.clone(), told.clone());
@@ -66,8 +65,45 @@ fn who_syncs_on_a_thread_of_its_own_and_who_waits_for_others_are_served_alike() 
     drop(told);
     assert_eq!(all.iter().collect::<Vec<_>>(), [true; 8]);
     runtime.block_on(journal.close()).expect("closed");
-    let world = World::real(std::sync::Arc::new(MemIndexes::default()));
+    let world = World::real(std::sync::Arc::new(MemIndexes));
     let again =
         runtime.block_on(Journal::open(&world, dir.path(), &key(), JournalOptions::default(), (), |_, _| {}));
     assert_eq!(again.expect("a journal").records, 800);
+}
+
+#[test]
+fn who_is_faster_than_the_disk_is_slowed_down_and_not_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let world = World::real(std::sync::Arc::new(MemIndexes));
+    let options =
+        JournalOptions { buffer: 16 << 10, prewrite: false, reserve: 0, ..JournalOptions::default() };
+    let key = key();
+    let opened = Journal::open(&world, dir.path(), &key, options, (), |_, _| {});
+    let journal = runtime.block_on(opened).expect("a journal").journal;
+    journal.precede(Before {
+        ready: Box::new(|| false),
+        run: Box::new(|| {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok(())
+            })
+        }),
+    });
+    // 200 kB, of which 32 kB have room.
+    let refused = |slowly: bool| {
+        let append = |_: &i32| {
+            if slowly {
+                journal.slow_down();
+            }
+            journal.append(1, &[0; 100]).is_err()
+        };
+        (0..2000).filter(append).count()
+    };
+    assert_eq!(refused(true), 0);
+    assert!(refused(false) > 0, "the disk was not slow");
+    assert!(!journal.has_room());
+    runtime.block_on(journal.sync_all()).expect("synced");
+    assert!(journal.has_room());
 }
