@@ -13,6 +13,7 @@ mod dirs_test;
 mod faults_test;
 mod figures_test;
 mod files_test;
+mod handles_test;
 mod io_test;
 mod limits_test;
 mod links_test;

@@ -1,10 +1,10 @@
-//! Calls of C programs that no safe wrapper here has: locks of ranges, mappings, offsets of
+//! Calls of C programs that no safe wrapper here has: locks of ranges, mappings, file handles, offsets of
 //! directory streams, the user of one thread.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -140,5 +140,40 @@ impl Drop for Dir {
     fn drop(&mut self) {
         // SAFETY: the stream is open, and closed once.
         unsafe { libc::closedir(self.0) };
+    }
+}
+
+/// A file handle, as servers of files keep it instead of a path.
+#[repr(C)]
+pub struct Handle {
+    bytes: u32,
+    kind: i32,
+    handle: [u8; Handle::MAX as usize],
+}
+
+impl Handle {
+    const MAX: u32 = 128;
+
+    /// name_to_handle_at(2).
+    pub fn of(path: &Path) -> io::Result<Handle> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let mut handle = Handle { bytes: Self::MAX, kind: 0, handle: [0; Self::MAX as usize] };
+        let mut mount: libc::c_int = 0;
+        // SAFETY: `handle` has room for the bytes that it says, and all three outlive the call.
+        let code = unsafe {
+            let (at, handle) = (libc::AT_FDCWD, &raw mut handle);
+            libc::syscall(libc::SYS_name_to_handle_at, at, path.as_ptr(), handle, &raw mut mount, 0)
+        };
+        result(code).map(|_| handle)
+    }
+
+    /// open_by_handle_at(2), for reading, on the filesystem that a directory is on.
+    pub fn open(&self, on: &File) -> io::Result<File> {
+        let (handle, flags) = (std::ptr::from_ref(self), libc::O_RDONLY);
+        // SAFETY: the kernel only reads `self`.
+        let code = unsafe { libc::syscall(libc::SYS_open_by_handle_at, on.as_raw_fd(), handle, flags) };
+        let fd = i32::try_from(result(code)?).map_err(io::Error::other)?;
+        // SAFETY: it was opened just now, for nobody else.
+        Ok(unsafe { File::from_raw_fd(fd) })
     }
 }

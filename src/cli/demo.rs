@@ -182,6 +182,11 @@ async fn run(mut stage: Stage) -> Outcome<()> {
     }
     tell("\nEnding. Your files stay with the demo's friends for the next run.");
     stage.grid.close();
+    // A node that was killed has left its mount behind.
+    #[cfg(feature = "mount")]
+    if let Err(e) = crate::mount::clear_stale(&stage.dir) {
+        tell(&format!("{} stays mounted: {e}", stage.dir.display()));
+    }
     Ok(())
 }
 

@@ -27,7 +27,8 @@ pub fn writer(home: &Home) -> Box<dyn Write + Send> {
         // A terminal, or systemd: bounded there.
         Ok(None) => Box::new(io::stderr()),
         Err(e) => {
-            eprintln!("kith: {} is not kept short: {e}", home.log().display());
+            // Not eprintln, which panics where nothing can be written.
+            let _ = writeln!(io::stderr(), "kith: {} is not kept short: {e}", home.log().display());
             Box::new(io::stderr())
         }
     }

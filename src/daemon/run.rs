@@ -64,6 +64,9 @@ fn start_log(home: &Home) {
         .with_writer(std::sync::Mutex::new(super::log::writer(home)))
         .with_ansi(false)
         .with_target(false)
+        // A line that a full disk does not take is no reason to print another one to the same
+        // place, which would panic in whatever thread had something to say.
+        .log_internal_errors(false)
         .try_init();
 }
 

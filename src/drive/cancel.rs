@@ -38,8 +38,8 @@ impl Shared {
             // What was taken back gives its room to those who wait for it.
             self.full.notify_one();
         }
-        let step = core.fold.forget(&*self.index, numbers).map_err(tree_error)?;
-        self.index.commit(step.batch).map_err(index_error)?;
+        let step = core.fold.forget(&*self.index, numbers).map_err(|e| self.stop(tree_error(e)))?;
+        self.index.commit(step.batch).map_err(|e| self.stop(index_error(e)))?;
         let mut uploads = self.uploads.lock();
         for n in numbers {
             core.pending.remove(*n);

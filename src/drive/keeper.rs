@@ -3,7 +3,7 @@
 use super::api::{Error, Result};
 use super::live::Live;
 use super::records::{self, Placed, Settled};
-use super::shared::Shared;
+use super::shared::{Shared, index_error};
 use crate::content::{Content, Ref};
 use crate::keys::ChunkId;
 use serde::Serialize;
@@ -218,7 +218,7 @@ impl Shared {
             let index = self.index.clone();
             match self.world.blocking(move || index.flush()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(e)) => self.note(format!("the index: {e}")),
+                Ok(Err(e)) => drop(self.stop(index_error(e))),
                 Err(e) => self.note(format!("the index: {e}")),
             }
             self.sweep_own().await;

@@ -308,7 +308,7 @@ impl Shared {
         if !away.is_empty() {
             self.turned_away.store(true, Ordering::Relaxed);
         }
-        self.index.commit(step.batch).map_err(index_error)?;
+        self.index.commit(step.batch).map_err(|e| self.stop(index_error(e)))?;
         drop(core);
         self.invalidate(&step.touched);
         Ok(())

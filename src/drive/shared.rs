@@ -222,6 +222,16 @@ impl Shared {
         }
         Error::Disk(text)
     }
+    /// A log on this disk has what did not come into the tree. Nothing may be built on that: what
+    /// followed in the logs would not fit the tree that the next start makes of them. Writes stop
+    /// until then.
+    pub fn stop(&self, why: Error) -> Error {
+        let text = format!("the index could not follow ({why}); restart kith: it is made anew then");
+        if self.failed.lock().replace(text.clone()).is_none() {
+            self.note(format!("writes stopped: {text}"));
+        }
+        Error::Disk(text)
+    }
     /// Refused when this mount may not write (any more).
     pub fn writable(&self) -> Result<()> {
         if let Some(why) = &*self.failed.lock() {
@@ -275,10 +285,11 @@ impl Shared {
     /// Put an operation that is in the journal into the tree.
     pub fn apply(&self, core: &mut Core, pending: Pending) -> Result<OpId> {
         let n = pending.op.n;
-        let mut step = core.fold.local(&*self.index, pending.op.clone()).map_err(tree_error)?;
+        let step = core.fold.local(&*self.index, pending.op.clone());
+        let mut step = step.map_err(|e| self.stop(tree_error(e)))?;
         core.next_n = core.next_n.max(n + 1);
         step.batch.writes.push((next_key(), Some(core.next_n.to_le_bytes().to_vec())));
-        self.index.commit(step.batch).map_err(index_error)?;
+        self.index.commit(step.batch).map_err(|e| self.stop(index_error(e)))?;
         core.pending.insert(pending);
         self.publish_wake.notify_one();
         Ok(OpId { log: self.log, n })

@@ -47,6 +47,9 @@ impl<F: Files> FuseAdapter<F> {
             _ => return self.files.lookup(parent, fit(name)?),
         };
         let attr = self.files.getattr(ino)?;
+        if attr.nlink == 0 {
+            return Err(Error::Stale);
+        }
         self.files.remember(&[ino]);
         Ok(attr)
     }

@@ -17,6 +17,7 @@ mod saved;
 mod settling;
 mod slice;
 mod speed;
+mod stopped;
 mod stored;
 mod times;
 mod waiting;

@@ -320,12 +320,12 @@ impl Shared {
 
     /// Stops for good: nothing that follows may be acknowledged.
     fn fail(&self, error: StoreError) {
-        tracing::error!("journal stopped: {error}");
         let mut s = self.state.lock();
         s.failed = Some(error.clone());
         s.stepping = false;
         s.drafts.clear();
         drop(s);
-        self.progress.send_modify(|p| p.failed = Some(error));
+        self.progress.send_modify(|p| p.failed = Some(error.clone()));
+        tracing::error!("journal stopped: {error}");
     }
 }
