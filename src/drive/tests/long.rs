@@ -69,7 +69,7 @@ async fn nobody_is_refused_while_the_journal_is_shortened() {
     let mut next = 4000;
     let mut shortening = Box::pin(shared.compact_journal());
     // Wherever it waits.
-    while let Poll::Pending = poll_fn(|cx| Poll::Ready(shortening.as_mut().poll(cx))).await {
+    while poll_fn(|cx| Poll::Ready(shortening.as_mut().poll(cx))).await.is_pending() {
         for _ in 0..200 {
             mkdir(next).expect("made meanwhile");
             next += 1;

@@ -259,9 +259,7 @@ impl Core {
         }
         let Some(writes) = self.overlay.write().start() else { return Ok(()) };
         if redo.as_mut().is_some_and(|redo| redo.keep(&writes).is_err()) {
-            // No room, say. The index stays; it will not outlive a kill.
-            *redo = None;
-            marker::say_closed(&self.places.open).map_err(error).inspect_err(|_| self.doubt())?;
+            self.keep_no_more(&mut redo)?;
         }
         self.with("write", |store| store.write(&writes))?;
         self.overlay.write().finish();
@@ -274,8 +272,16 @@ impl Core {
     /// Brings sled to the disk, after which no move need be kept.
     fn sync(&self, redo: &mut Option<Redo>) -> Result<(), TableError> {
         self.with("flush", Store::flush)?;
-        let done = redo.as_mut().map_or(Ok(()), Redo::done);
-        done.map_err(error).inspect_err(|_| self.doubt())
+        match redo.as_mut().map_or(Ok(()), Redo::done) {
+            Ok(()) => Ok(()),
+            Err(_) => self.keep_no_more(redo),
+        }
+    }
+
+    /// Moves cannot be kept: no room, say. The index stays; it will not outlive a kill.
+    fn keep_no_more(&self, redo: &mut Option<Redo>) -> Result<(), TableError> {
+        *redo = None;
+        marker::say_closed(&self.places.open).map_err(error).inspect_err(|_| self.doubt())
     }
 
     fn close(&self) -> Result<(), TableError> {

@@ -5,8 +5,9 @@ use crate::world::Blinded;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Bytes of opened pages kept.
-const OPEN_MAX: usize = 6 << 20;
+/// Bytes of opened pages kept: those of a directory of 10,000 files and of their inodes, with room
+/// to spare, so that listing one takes nothing from looking at another.
+const OPEN_MAX: usize = 16 << 20;
 
 /// A page, and the key of the one after it.
 struct Kept {

@@ -315,3 +315,22 @@ fn an_index_opens_where_moves_cannot_be_kept() {
     drop(opened);
     usable(&open(&dir), 50);
 }
+
+/// Where kept moves cannot be removed the index goes on; a kill costs it then.
+#[test]
+fn an_index_goes_on_where_kept_moves_cannot_be_removed() {
+    let dir = TempDir::new().unwrap();
+    let opened = open(&dir);
+    let count = (2 * MOVE_AT / 90) as u64;
+    let writes = (0..count).map(|n| (key(n), Some(value(n)))).collect();
+    opened.index.commit(Batch { writes }).unwrap();
+    let kept = dir.path().join("index/redo").join(format!("{:016x}", 0));
+    fs::remove_file(&kept).expect("it was moved, and kept");
+    fs::create_dir(&kept).unwrap();
+    opened.index.flush().unwrap();
+    opened.index.commit(Batch { writes: vec![(key(1), Some(value(2)))] }).unwrap();
+    opened.index.flush().unwrap();
+    assert_eq!(opened.index.get(&key(1)).unwrap(), Some(value(2)));
+    drop(opened);
+    usable(&open(&dir), 50);
+}
