@@ -13,7 +13,7 @@ fn forget() {
 #[test]
 fn a_handle_opens_its_file_wherever_that_is_until_it_is_gone() {
     promise(
-        "A file's handle (`name_to_handle_at`) opens it, after a move and after a restart, and is stale when it is gone.",
+        "A file's handle (`name_to_handle_at`) opens it, wherever it was moved, and is stale when it is gone.",
     );
     if !child::may_change_users() {
         return;

@@ -2,7 +2,7 @@
 
 use super::api::{Error, Result};
 use super::shared::{Shared, index_error};
-use crate::content::{ChunkRef, PAGE_LEN, open_page};
+use crate::content::{ChunkRef, PAGE_LEN, PageRef, open_page};
 use crate::grid::PackRange;
 use crate::keys::{ChunkId, NodeId, PackId};
 use crate::store::StoreError;
@@ -73,10 +73,11 @@ impl PageCache {
     }
 }
 
-/// Where a page lies among a chunk's sealed bytes.
-fn sealed_range(chunk: &ChunkRef, page: usize) -> Range<u32> {
-    let start: u32 = chunk.pages[..page].iter().map(|p| p.sealed_len).sum();
-    start..start + chunk.pages[page].sealed_len
+/// Where pages lie among a chunk's sealed bytes.
+fn sealed_range(chunk: &ChunkRef, pages: &Range<usize>) -> Range<u32> {
+    let len = |pages: &[PageRef]| pages.iter().map(|p| p.sealed_len).sum::<u32>();
+    let start = len(&chunk.pages[..pages.start]);
+    start..start + len(&chunk.pages[pages.clone()])
 }
 
 /// The pages that bytes `from..to` of a chunk touch.
@@ -139,11 +140,10 @@ impl Shared {
         // What is here is opened as far as it is asked for; what goes on is warmed chunk by chunk.
         let here = [&self.own, &self.cache].into_iter().any(|s| s.place(&chunk.id).is_some());
         let pages = if whole && !here { all.clone() } else { wanted.clone() };
-        let range = sealed_range(chunk, pages.start).start..sealed_range(chunk, pages.end - 1).end;
         let opened = match self.local(chunk, pages.clone()).await {
             Some(opened) => opened,
             None => {
-                let sealed = self.remote(chunk, range, pages == all).await?;
+                let sealed = self.remote(chunk, sealed_range(chunk, &pages), pages == all).await?;
                 let (keys, reference) = (self.keys(), chunk.clone());
                 let opened = self.world.blocking(move || open_pages(&keys, &reference, pages, sealed)).await;
                 opened.map_err(|e| Error::Internal(e.to_string()))?.map_err(Error::Unreadable)?
@@ -176,7 +176,7 @@ impl Shared {
 
     /// Pages read and opened in one go.
     async fn local_part(&self, chunk: &ChunkRef, pages: Range<usize>) -> Option<Vec<Page>> {
-        let range = sealed_range(chunk, pages.start).start..sealed_range(chunk, pages.end - 1).end;
+        let range = sealed_range(chunk, &pages);
         for segments in [&self.own, &self.cache] {
             if segments.place(&chunk.id).is_none() {
                 continue;

@@ -1,7 +1,8 @@
 //! Requests that are being worked on: how many, how many bytes, and until when.
 //!
 //! fuser does not pass on interrupts, so a process waiting for an answer cannot be killed:
-//! every answer has a deadline here, whatever the filesystem below does.
+//! every answer has a deadline here, whatever the filesystem below does. But for a sync on a thread
+//! of its own: that hangs with the disk that it waits for.
 
 use crate::drive::{Error, Result};
 use std::future::Future;

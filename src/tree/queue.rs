@@ -126,23 +126,3 @@ impl Queues {
         out
     }
 }
-
-/// [`Queues::publishable`] as it is meant, looking at all.
-#[cfg(test)]
-pub fn publishable<'a>(
-    log: LogId,
-    pending: impl IntoIterator<Item = &'a Operation>,
-    unready: &BTreeSet<u64>,
-) -> Vec<u64> {
-    let mut blocked: BTreeSet<ObjectId> = BTreeSet::new();
-    let mut out = Vec::new();
-    for op in pending {
-        let queues = queues(log, op);
-        if unready.contains(&op.n) || queues.iter().any(|q| blocked.contains(q)) {
-            blocked.extend(queues);
-        } else {
-            out.push(op.n);
-        }
-    }
-    out
-}

@@ -73,7 +73,7 @@ async fn append(m: &Machine, fails: &AtomicBool, fails_at: usize) -> Vec<Vec<u8>
 #[tokio::test(start_paused = true)]
 async fn after_an_index_failed_nothing_is_said_to_be_synced_that_is_not() {
     promise(
-        "After a failure of this machine's disk writes are refused, and nothing is said to be synced that is not.",
+        "After an error in this machine's index writes are refused, and nothing is said to be synced that is not.",
     );
     for (fails_at, kill) in (0..8).flat_map(|at| [(at, false), (at, true)]) {
         let (grid, founding) = (MemGrid::new(3), found(1));

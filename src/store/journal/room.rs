@@ -15,10 +15,12 @@ impl Journal {
     }
     /// Waits, on the calling thread, while records come faster than the disk takes them. Within a
     /// runtime, whose threads must not wait, it returns at once: there who finds no room is refused.
+    /// So is everybody on a full disk, where waiting makes no room.
     pub fn slow_down(&self) {
         let crowded = || {
             let s = self.inner.shared.state.lock();
-            s.buffered > self.inner.options.buffer && s.failed.is_none() && !s.closing
+            let goes_on = s.failed.is_none() && !s.closing && !s.stepped.full;
+            goes_on && s.buffered > self.inner.options.buffer
         };
         if !crowded() || tokio::runtime::Handle::try_current().is_ok() {
             return;

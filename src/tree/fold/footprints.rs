@@ -3,7 +3,7 @@
 use super::super::overlay::Footprint;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Pending operations whose footprints are remembered (about 600 bytes each).
+/// Pending operations whose footprints are remembered (some hundred bytes each).
 const FOOTPRINTS_MAX: usize = 128 << 10;
 
 /// The footprints of operations, by their places in the tail, and the places by what is in them.
