@@ -84,6 +84,71 @@ fn a_full_disk_here_is_told_to_the_writer_and_loses_nothing() {
     lab.stop("you");
 }
 
+/// What others put on a node's disk, so that nothing is left of it.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    let mut len = 1 << 20;
+    while len >= 4096 {
+        if file.write_all(&vec![1; len]).is_err() {
+            len /= 2;
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_others_fill_keeps_no_name_from_being_read_and_room_brings_all_back() {
+    if !can_make_disks() {
+        return;
+    }
+    let mut lab = Lab::new();
+    lab.small_disk("you", 500);
+    lab.init("you");
+    // Its log finds no room either.
+    std::os::unix::fs::symlink(lab.path("you").join("log"), lab.log("you")).unwrap();
+    lab.start("you");
+    lab.kith("you", &["drive", "create", "family"]).ok();
+    let mnt = lab.mount("you");
+    write_synced(&mnt.join("photo"), &bytes(1, 1_000_000)).unwrap();
+    let ballast = lab.path("you").join("of another program");
+    fill(&ballast);
+    // As long as there is room in memory, and what the journal has made before, names are taken.
+    let mut made = 0;
+    let why = loop {
+        match std::fs::create_dir(mnt.join(format!("{made:0>200}"))) {
+            Ok(()) => made += 1,
+            Err(e) => break e,
+        }
+        assert!(made < 200_000, "it never ends");
+    };
+    assert!(FULL.contains(&why.raw_os_error().unwrap_or(0)), "after {made} names: {why}");
+    assert!(made > 1000, "full after {made} names only");
+    let names = |mnt: &Path| std::fs::read_dir(mnt).unwrap().map(|name| name.unwrap()).count();
+    let all_there = |mnt: &Path, when: &str| {
+        assert_eq!(names(mnt), made + 1, "{when}");
+        assert!(std::fs::read(mnt.join("photo")).unwrap() == bytes(1, 1_000_000), "{when}");
+    };
+    all_there(&mnt, "full");
+    let status = lab.status("you");
+    assert!(status["drives"][0]["id"].is_string() && !status.to_string().contains("stopped"), "{status}");
+    // It starts on the full disk, too.
+    File::open(&mnt).unwrap().sync_all().unwrap();
+    lab.kill("you");
+    lab.start("you");
+    let mnt = lab.mount("you");
+    all_there(&mnt, "started on a full disk");
+    std::fs::remove_file(&ballast).unwrap();
+    wait_until("names are taken again", Duration::from_secs(60), || {
+        std::fs::create_dir(mnt.join("after")).is_ok()
+    });
+    std::fs::remove_dir(mnt.join("after")).unwrap();
+    all_there(&mnt, "with room");
+    lab.stop("you");
+    lab.start("you");
+    let mnt = lab.mount("you");
+    all_there(&mnt, "at the end");
+    lab.stop("you");
+}
+
 #[test]
 fn a_friend_with_a_full_disk_is_named_and_catches_up_when_it_has_room() {
     if !can_make_disks() {

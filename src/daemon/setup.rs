@@ -23,7 +23,7 @@ pub struct NewNode {
 
 /// This machine's own world.
 pub fn real_world() -> World {
-    World::real(Arc::new(SledIndexes))
+    World::real(Arc::new(SledIndexes::default()))
 }
 
 /// Run something async to its end on this thread.

@@ -60,6 +60,10 @@ impl Shared {
             let Some((_, told)) = told else { return false };
             if let Err(e) = self.take_news(told).await {
                 self.note(format!("news from friends: {e}"));
+                if e == Error::NoSpace {
+                    // Nobody tells them again by themselves.
+                    self.turned_away.store(true, Ordering::Relaxed);
+                }
             }
             if anew.is_none() && self.turned_away.load(Ordering::Relaxed) {
                 if begun.elapsed() > TURNED_AWAY_AGAIN.1 {
@@ -111,6 +115,7 @@ impl Shared {
     /// The tree never knows an entry that a power cut could take from this machine: nobody would
     /// be asked for it again.
     async fn keep_and_fold(self: Arc<Self>, checked: Vec<(Vec<u8>, Opened)>) -> Result<()> {
+        self.index_takes(false)?;
         for (bytes, _) in &checked {
             self.entries.append(bytes).await.map_err(|e| self.fail(&e))?;
         }

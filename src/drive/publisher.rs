@@ -225,6 +225,7 @@ impl Shared {
 
     async fn make_entry(self: &Arc<Self>, draft: Draft, plan: Plan) -> Result<()> {
         let Some(writer) = self.writer.clone() else { return Err(Error::ReadOnly) };
+        self.index_takes(true)?;
         let (keys, catalogue) = (self.keys(), plan.catalogue);
         let sealed = self.world.blocking(move || seal_entry(&keys, &writer, &draft, &catalogue)).await;
         let sealed = sealed.map_err(|e| Error::Internal(e.to_string()))?;

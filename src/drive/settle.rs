@@ -248,6 +248,7 @@ impl Shared {
         let mtime = state.set_mtime.unwrap_or(moment.mtime);
         let op = self.operation(&core, Change::SetContent { object, base, content, mtime });
         super::shared::fits(&op)?;
+        self.index_takes(true)?;
         let replaced = replaces.map(|r| r.0);
         let settled = Settled { op: op.clone(), chunks: made.chunks.clone(), replaces: replaced };
         // It makes room: what the file's groups took is not needed any more.

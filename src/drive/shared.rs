@@ -251,6 +251,7 @@ impl Shared {
         let change = decide(self.view())?;
         let op = self.operation(&core, change);
         fits(&op)?;
+        self.index_takes(makes_room(&op.change))?;
         let bytes = records::encode(&op);
         self.journal.append(records::OP, &bytes).map_err(|e| self.fail(&e))?;
         self.apply(&mut core, Pending { op, chunks: Vec::new() })
@@ -268,6 +269,7 @@ impl Shared {
         let ops: Vec<Operation> =
             ops.map(|(change, n)| Operation { n, ..self.operation(&core, change) }).collect();
         ops.iter().try_for_each(fits)?;
+        self.index_takes(false)?;
         let (kind, bytes) = match &ops[..] {
             [one] => (records::OP, records::encode(one)),
             all => (records::OPS, records::encode(&all)),
@@ -277,6 +279,15 @@ impl Shared {
             self.apply(&mut core, Pending { op, chunks: Vec::new() })?;
         }
         Ok(first)
+    }
+    /// Refused while the index finds no room on this machine's disk: before the journal or a log has
+    /// what the index could not follow. `urgent`: what makes room.
+    pub fn index_takes(&self, urgent: bool) -> Result<()> {
+        if self.index.has_room(urgent) {
+            return Ok(());
+        }
+        self.full.notify_one();
+        Err(Error::NoSpace)
     }
     /// The next operation of this device.
     pub fn operation(&self, core: &Core, change: Change) -> Operation {
@@ -317,6 +328,11 @@ impl Shared {
             self.room.notify_waiters();
         }
     }
+}
+
+/// Whether the disk has more room after a change.
+fn makes_room(change: &Change) -> bool {
+    matches!(change, Change::Unlink { .. } | Change::Rmdir { .. })
 }
 
 /// Refuses an operation that the tree would refuse, before the journal has it.

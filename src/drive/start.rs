@@ -18,9 +18,10 @@ use crate::store::{
     Before, EntryLog, Journal, JournalOptions, SealedFile, Segments, SegmentsOptions, StoreError, Work,
 };
 use crate::tree::{Change, Fold, ObjectId};
-use crate::world::{Blocking, Found};
+use crate::world::{Blocking, Found, World};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
@@ -28,6 +29,28 @@ use tokio::sync::{mpsc, watch};
 /// Own chunks that are safe elsewhere are kept up to this.
 const OWN_KEPT: u64 = 2 << 30;
 const ADMIN_MAX: usize = 64 << 20;
+/// With less on the disk the journal's reserve is given to the start.
+const START_ROOM: u64 = 32 << 20;
+
+/// On a full disk: what was fetched goes, then the journal's reserve.
+async fn make_room_to_start(
+    world: &World,
+    state: &Path,
+    cache: &Segments,
+) -> std::result::Result<(), OpenError> {
+    let full = async || {
+        let (disk, path) = (world.disk.clone(), state.to_path_buf());
+        let space = world.blocking(move || disk.space(&path)).await.and_then(|space| space);
+        space.is_ok_and(|space| space.free < START_ROOM)
+    };
+    if full().await {
+        cache.make_room(START_ROOM).await?;
+    }
+    if full().await {
+        Journal::give_reserve(world, &state.join("journal")).await?;
+    }
+    Ok(())
+}
 
 /// A drive's parts, and the ends of its queues.
 type Started = (Arc<Shared>, mpsc::UnboundedReceiver<SealJob>, mpsc::UnboundedReceiver<Invalidation>);
@@ -62,6 +85,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
     let cache_options = SegmentsOptions::cache(options.cache_disk);
     let cache = Segments::open(&world, &cache_dir.join("chunks"), &local, cache_options).await?;
+    make_room_to_start(&world, &state, &cache).await?;
     let opened = {
         let (indexes, dir) = (world.indexes.clone(), state.join("index"));
         let key = *local.expose();

@@ -113,8 +113,13 @@ pub trait Net: Send + Sync + 'static {
 pub trait Index: Table + Send + Sync + 'static {
     /// All of a batch or none of it becomes visible at once; durable some time later.
     fn commit(&self, batch: Batch) -> Result<(), TableError>;
-    /// Everything committed so far is durable when this returns (blocking).
+    /// Everything committed so far is durable when this returns (blocking), unless its disk has no
+    /// room for it now.
     fn flush(&self) -> Result<(), TableError>;
+    /// Whether there is room for more. `urgent`: for what makes room.
+    fn has_room(&self, _urgent: bool) -> bool {
+        true
+    }
     /// Mark a clean end; without it the next open starts empty, or older.
     fn close(&self) -> Result<(), TableError>;
 }

@@ -10,6 +10,7 @@ mod killed;
 mod long;
 mod mem_grid;
 mod model;
+mod no_room;
 mod pins;
 mod review;
 mod rot;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 async fn real(founding: &Founding, grid: &Arc<MemGrid>, dir: &std::path::Path) -> DriveSetup {
     DriveSetup {
-        world: World::real(Arc::new(SledIndexes)),
+        world: World::real(Arc::new(SledIndexes::default())),
         places: Places { state: dir.join("state"), cache: dir.join("cache"), lent: dir.join("lent") },
         keys: founding.keys.clone(),
         writer: founding.writers.first().cloned(),

@@ -1,9 +1,10 @@
 //! Making a file of the journal.
 
-use super::JournalOptions;
 use super::recover::{JournalFile, slot_path};
+use super::writer::RESERVE;
+use super::{Journal, JournalOptions};
 use crate::store::StoreError;
-use crate::world::{Disk, Open};
+use crate::world::{Disk, Open, World};
 use std::io;
 use std::path::Path;
 
@@ -34,6 +35,20 @@ pub(super) fn make_file(
         Ok(JournalFile { slot, path: path.clone(), file })
     };
     make().map_err(|e| StoreError::io(&path, "make", e))
+}
+
+impl Journal {
+    /// Delete the reserve of a journal that is not open, for whoever needs the room to start.
+    pub async fn give_reserve(world: &World, dir: &Path) -> Result<(), StoreError> {
+        let (disk, path) = (world.disk.clone(), dir.join(RESERVE));
+        let done = world.blocking(move || disk.remove(&path)).await.and_then(|done| done);
+        match done {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io(&dir.join(RESERVE), "remove", e))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Whether a file could not be made because the disk is full.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Trimmed files kept for use again; more are deleted.
 const KEEP_FREE: usize = 4;
-const RESERVE: &str = "reserve";
+pub(super) const RESERVE: &str = "reserve";
 /// The reserve is made when this many times its size is free.
 const RESERVE_ROOM: u64 = 4;
 

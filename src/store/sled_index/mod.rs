@@ -13,22 +13,26 @@
 
 mod marker;
 mod open_pages;
+mod opening;
 mod overlay;
 mod page;
 mod pages;
 mod redo;
+mod room;
 #[cfg(test)]
 mod tests;
 
-use crate::keys::{Kind, Position, Seal, SealKey};
+use crate::keys::{Position, Seal, SealKey};
 use crate::tree::{Batch, Cursor, Key, Table, TableError};
-use crate::world::{Blinded, Blinder, Found, Index, Indexes, Opened, cursor_of, take_page};
+use crate::world::{Blinded, Blinder, Index, cursor_of, take_page};
+use opening::Places;
+pub use opening::SledIndexes;
 use overlay::Overlay;
 use pages::Pages;
 use parking_lot::{Mutex, RwLock};
 use redo::Redo;
-use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use room::{ALL_MAX, Room};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,10 +54,6 @@ const SELF_VALUE: &[u8] = b"kith index 3";
 /// The sled tree that has the pages.
 const PAGES: &[u8] = b"pages";
 
-/// Opens sled databases as indexes; the only place that names sled.
-#[derive(Default)]
-pub struct SledIndexes;
-
 fn error(what: impl std::fmt::Display) -> TableError {
     TableError(what.to_string())
 }
@@ -65,107 +65,6 @@ fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, TableError>) -> Resul
         Ok(Err(e)) => Err(error(format!("{what}: {}", e.0))),
         Err(_) => Err(error(format!("{what}: sled panicked"))),
     }
-}
-
-/// The places of one index.
-struct Places {
-    db: PathBuf,
-    /// Marks a clean end.
-    clean: PathBuf,
-    /// Marks that it is open.
-    open: PathBuf,
-    redo: PathBuf,
-}
-
-impl Indexes for SledIndexes {
-    /// Blocking. An error means that even an empty index cannot be had, or that another
-    /// process has this one open.
-    fn open(&self, dir: &Path, key: &[u8; 32]) -> Result<Opened, TableError> {
-        let io = |what: &'static str| move |e| error(format!("{}: {what}: {e}", dir.display()));
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(dir).map_err(io("make"))?;
-        let lock = lock(&dir.join("lock")).map_err(io("lock (is it open elsewhere?)"))?;
-        let place = |name| dir.join(name);
-        let places =
-            Places { db: place("db"), clean: place("clean"), open: place("open"), redo: place("redo") };
-        let seal = SealKey::derive(key, b"", Kind::IndexValue, b"index 1");
-        let (found, store) = match resume(&places, &seal, key)? {
-            Some((found, store)) => (found, store),
-            None => {
-                set_aside(&places.db).map_err(io("set aside"))?;
-                (Found::Nothing, Store::open(&places.db, &seal)?)
-            }
-        };
-        // On a full disk, say, it is as good as any, but will not outlive a kill.
-        let redo = Redo::begin(places.redo.clone(), key);
-        let redo = redo.and_then(|redo| marker::say_open(&places.open, &places.db, key).map(|()| redo)).ok();
-        if redo.is_none() {
-            marker::say_closed(&places.open).map_err(io("mark"))?;
-        }
-        let core = Core {
-            store: RwLock::new(Some(store)),
-            blinder: Blinder::new(key),
-            overlay: RwLock::default(),
-            moving: Mutex::new(redo),
-            scheduled: AtomicBool::new(false),
-            doubted: AtomicBool::new(false),
-            runtime: tokio::runtime::Handle::try_current().ok(),
-            key: *key,
-            places,
-            _lock: lock,
-        };
-        Ok(Opened { index: Arc::new(SledIndex { core: Arc::new(core) }), found })
-    }
-}
-
-/// What an earlier process left, if it is to be trusted.
-fn resume(places: &Places, seal: &SealKey, key: &[u8; 32]) -> Result<Option<(Found, Store)>, TableError> {
-    let io = |e| error(format!("{}: marker: {e}", places.db.display()));
-    let ended = marker::take(&places.clean, &places.db, key).map_err(io)?;
-    let clean = ended == Some(true);
-    // A mark of a clean end that does not fit is no sign of a kill: something was put back.
-    let killed = ended.is_none() && marker::was_open(&places.open, &places.db, key);
-    // Whatever sled may do while it opens: the next start does not go through the same again.
-    marker::say_closed(&places.open).map_err(io)?;
-    if !clean && !killed {
-        return Ok(None);
-    }
-    let Ok(store) = Store::open(&places.db, seal) else { return Ok(None) };
-    if clean {
-        return Ok(Some((Found::All, store)));
-    }
-    let again = || {
-        let done = redo::replay(&places.redo, key, |writes| store.write(writes))?;
-        store.flush().map(|()| done)
-    };
-    match guarded("go on", again) {
-        Ok(true) => Ok(Some((Found::Older, store))),
-        Ok(false) | Err(_) => Ok(None),
-    }
-}
-
-fn lock(path: &Path) -> std::io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
-}
-
-/// Moves what is there out of the way; one such copy is kept for looking at.
-fn set_aside(db: &Path) -> std::io::Result<()> {
-    let aside = db.with_extension("aside");
-    match fs::symlink_metadata(db) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
-        Ok(_) => {}
-    }
-    match fs::symlink_metadata(&aside) {
-        Ok(m) if m.is_dir() => fs::remove_dir_all(&aside)?,
-        Ok(_) => fs::remove_file(&aside)?,
-        Err(_) => {}
-    }
-    tracing::warn!("{}: not closed cleanly, or damaged: set aside, to be rebuilt", db.display());
-    fs::rename(db, aside)
 }
 
 /// An open database.
@@ -221,6 +120,8 @@ struct Core {
     doubted: AtomicBool,
     runtime: Option<tokio::runtime::Handle>,
     key: [u8; 32],
+    dir: PathBuf,
+    room: Room,
     places: Places,
     _lock: File,
 }
@@ -250,23 +151,29 @@ impl Core {
         }
     }
 
-    /// Moves the overlay into sled. Readers see the same all the time.
-    fn move_overlay(&self) -> Result<(), TableError> {
+    /// Moves the overlay into sled. Readers see the same all the time. False: there is no room for it
+    /// on the disk, and it stays where it is.
+    fn move_overlay(&self) -> Result<bool, TableError> {
         let mut redo = self.moving.lock();
         self.scheduled.store(false, Ordering::Release);
         if self.doubted.load(Ordering::Relaxed) {
             return Err(error("failed before"));
         }
-        let Some(writes) = self.overlay.write().start() else { return Ok(()) };
+        let held = self.overlay.read().bytes();
+        if !self.room.to_move(&self.dir, held) {
+            return Ok(false);
+        }
+        let Some(writes) = self.overlay.write().start() else { return Ok(true) };
         if redo.as_mut().is_some_and(|redo| redo.keep(&writes).is_err()) {
             self.keep_no_more(&mut redo)?;
         }
         self.with("write", |store| store.write(&writes))?;
         self.overlay.write().finish();
         match redo.as_ref().map(Redo::kept) {
-            Some((moves, bytes)) if moves >= SYNC_MOVES || bytes >= SYNC_BYTES => self.sync(&mut redo),
-            _ => Ok(()),
+            Some((moves, bytes)) if moves >= SYNC_MOVES || bytes >= SYNC_BYTES => self.sync(&mut redo)?,
+            _ => {}
         }
+        Ok(true)
     }
 
     /// Brings sled to the disk, after which no move need be kept.
@@ -285,9 +192,16 @@ impl Core {
     }
 
     fn close(&self) -> Result<(), TableError> {
-        self.move_overlay()?;
+        let moved = self.move_overlay()?;
         let _one = self.moving.lock();
         let Some(store) = self.store.write().take() else { return Ok(()) };
+        if !moved {
+            // As after a kill: the next start brings it up to date.
+            return guarded("close", || {
+                drop(store);
+                Ok(())
+            });
+        }
         guarded("flush", || store.flush())?;
         guarded("close", || {
             drop(store);
@@ -364,6 +278,10 @@ impl Index for SledIndex {
         if core.doubted.load(Ordering::Relaxed) {
             return Err(error("failed before; it must be rebuilt"));
         }
+        let held = core.overlay.read().bytes();
+        if held >= ALL_MAX && !core.room.to_move(&core.dir, held) {
+            return Err(error("no room on the disk"));
+        }
         let keyed: Vec<_> = batch.writes.into_iter().map(|(k, v)| (core.blinder.key(&k), v)).collect();
         let (bytes, active) = {
             let mut overlay = core.overlay.write();
@@ -373,7 +291,7 @@ impl Index for SledIndex {
             (overlay.bytes(), overlay.active_bytes())
         };
         if bytes >= OVERLAY_MAX || (core.runtime.is_none() && active >= MOVE_AT) {
-            return core.move_overlay();
+            return core.move_overlay().map(|_| ());
         }
         if active >= MOVE_AT
             && !core.scheduled.swap(true, Ordering::AcqRel)
@@ -386,8 +304,11 @@ impl Index for SledIndex {
         Ok(())
     }
     fn flush(&self) -> Result<(), TableError> {
-        self.core.move_overlay()?;
-        self.core.sync(&mut self.core.moving.lock())
+        if self.core.move_overlay()? { self.core.sync(&mut self.core.moving.lock()) } else { Ok(()) }
+    }
+    fn has_room(&self, urgent: bool) -> bool {
+        let held = self.core.overlay.read().bytes();
+        self.core.room.takes(&self.core.dir, held, urgent)
     }
     fn close(&self) -> Result<(), TableError> {
         self.core.close()

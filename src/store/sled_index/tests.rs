@@ -1,9 +1,11 @@
 use super::*;
 use crate::store::testing::{Dice, seeds};
-use crate::world::MemIndex;
+use crate::world::{Found, Indexes, MemIndex, Opened};
+use std::fs;
 use tempfile::TempDir;
 
 mod kills;
+mod room;
 
 const KEY: [u8; 32] = [3; 32];
 
@@ -16,7 +18,7 @@ fn value(n: u64) -> Vec<u8> {
 }
 
 fn open(dir: &TempDir) -> Opened {
-    SledIndexes.open(&dir.path().join("index"), &KEY).unwrap()
+    SledIndexes::default().open(&dir.path().join("index"), &KEY).unwrap()
 }
 
 /// An index with `count` values, closed.
@@ -87,7 +89,7 @@ fn without_a_clean_end_or_with_another_key_it_is_empty() {
     let opened = open(&dir);
     assert_eq!(opened.found, Found::All);
     assert_eq!(opened.index.get(&key(7)).unwrap(), Some(value(7)));
-    assert!(SledIndexes.open(&dir.path().join("index"), &KEY).is_err(), "open twice");
+    assert!(SledIndexes::default().open(&dir.path().join("index"), &KEY).is_err(), "open twice");
     opened.index.flush().unwrap();
     drop(opened);
     let opened = open(&dir);
@@ -102,7 +104,7 @@ fn without_a_clean_end_or_with_another_key_it_is_empty() {
     usable(&open(&dir), 50);
 
     let dir = filled(50);
-    let other = SledIndexes.open(&dir.path().join("index"), &[4; 32]).unwrap();
+    let other = SledIndexes::default().open(&dir.path().join("index"), &[4; 32]).unwrap();
     usable(&other, 50);
 }
 

@@ -36,7 +36,7 @@ fn count(index: &dyn Index) -> u64 {
 #[test]
 fn child() {
     let Ok(dir) = std::env::var(CHILD) else { return };
-    let opened = SledIndexes.open(Path::new(&dir), &KEY).unwrap();
+    let opened = SledIndexes::default().open(Path::new(&dir), &KEY).unwrap();
     for n in count(&*opened.index) + 1.. {
         let mut writes = writes(n);
         writes.push((count_key(), Some(n.to_le_bytes().to_vec())));
@@ -63,7 +63,7 @@ fn a_killed_process_leaves_what_the_index_was_after_some_commit() {
         std::thread::sleep(Duration::from_millis(300 + dice.below(700)));
         child.kill().unwrap();
         child.wait().unwrap();
-        let opened = SledIndexes.open(&place, &KEY).unwrap();
+        let opened = SledIndexes::default().open(&place, &KEY).unwrap();
         let new = count(&*opened.index);
         assert!(new >= told, "round {round}: {told} commits were there, now {new}");
         assert!(round == 0 || opened.found == Found::Older, "round {round}: {:?}", opened.found);

@@ -1,0 +1,96 @@
+//! An index whose disk has no room: what takes room is refused before anything is told of it, all
+//! else goes on.
+
+use super::*;
+use crate::promises::promise;
+use crate::tree::{Batch, Cursor, Key, Table, TableError};
+use crate::world::{Found, Index, MemIndex, Opened};
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const PLENTY: u8 = 0;
+/// Only what makes room is taken.
+const LITTLE: u8 = 1;
+const NONE: u8 = 2;
+
+#[derive(Default)]
+struct Short(Arc<AtomicU8>);
+struct ShortIndex(MemIndex, Arc<AtomicU8>);
+
+impl Indexes for Short {
+    fn open(&self, _dir: &Path, key: &[u8; 32]) -> std::result::Result<Opened, TableError> {
+        let index = Arc::new(ShortIndex(MemIndex::new(key), self.0.clone()));
+        Ok(Opened { index, found: Found::Nothing })
+    }
+}
+
+impl Table for ShortIndex {
+    fn get(&self, key: &Key) -> std::result::Result<Option<Vec<u8>>, TableError> {
+        self.0.get(key)
+    }
+    fn scan(
+        &self,
+        table: u8,
+        group: &[u8],
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> std::result::Result<Vec<(Cursor, Vec<u8>)>, TableError> {
+        self.0.scan(table, group, after, limit)
+    }
+}
+
+impl Index for ShortIndex {
+    fn commit(&self, batch: Batch) -> std::result::Result<(), TableError> {
+        assert!(self.has_room(true), "given what it has no room for: {} writes", batch.writes.len());
+        self.0.commit(batch)
+    }
+    fn flush(&self) -> std::result::Result<(), TableError> {
+        Ok(())
+    }
+    fn has_room(&self, urgent: bool) -> bool {
+        match self.1.load(Ordering::Relaxed) {
+            PLENTY => true,
+            LITTLE => urgent,
+            _ => false,
+        }
+    }
+    fn close(&self) -> std::result::Result<(), TableError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_refused_while_the_index_has_no_room_and_go_on_with_it() {
+    promise(
+        "Names are refused with ENOSPC while this machine's disk has no room for its index, and taken again when it has.",
+    );
+    let (grid, founding) = (MemGrid::new(3), found(2));
+    let indexes = Short::default();
+    let room = indexes.0.clone();
+    let a = Machine::with(Arc::new(SimDisk::new()), Arc::new(indexes), &founding, 0, &grid).await;
+    let b = Machine::start(&founding, 1, &grid).await;
+    a.write("kept", b"kept").await.expect("written");
+    a.write("goes", b"goes").await.expect("written");
+    a.full().await;
+    room.store(LITTLE, Ordering::Relaxed);
+    assert_eq!(a.write("new", b"x").await, Err(Error::NoSpace));
+    assert_eq!(a.drive.mkdir(ROOT_INO, b"d", 0o755, ME).map(|_| ()), Err(Error::NoSpace));
+    a.drive.unlink(ROOT_INO, b"goes", ME).expect("deleting makes room");
+    room.store(NONE, Ordering::Relaxed);
+    assert_eq!(a.drive.unlink(ROOT_INO, b"kept", ME), Err(Error::NoSpace));
+    assert_eq!(a.read("kept").await, Ok(b"kept".to_vec()));
+    // What friends write meanwhile is not lost, and nothing of it is begun here.
+    b.write("of b", b"of b").await.expect("written");
+    b.full().await;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(a.names(""), ["kept"]);
+    let status = a.drive.status();
+    assert!(status.failed.is_none() && !status.read_only, "{status:#?}");
+    room.store(PLENTY, Ordering::Relaxed);
+    a.write("new", b"x").await.expect("there is room");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    a.full().await;
+    assert_eq!(a.names(""), ["kept", "new", "of b"]);
+    let a = a.restart().await;
+    assert_eq!(a.names(""), ["kept", "new", "of b"]);
+}
