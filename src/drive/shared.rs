@@ -179,9 +179,9 @@ impl Shared {
     pub fn note(&self, text: String) {
         tracing::warn!(drive = %self.drive.short(), "{text}");
         let mut notes = self.notes.lock();
-        if notes.back() == Some(&text) {
-            return;
-        }
+        // Of what is told again and again with other numbers, the last.
+        let what = |note: &str| note.split_once(": ").map_or(note.len(), |(what, _)| what.len());
+        notes.retain(|note| note[..what(note)] != text[..what(&text)]);
         if notes.len() >= NOTES_MAX {
             notes.pop_front();
         }

@@ -5,10 +5,13 @@
 //! One fdatasync serves everybody who waits. When the disk fails, the journal fails for
 //! good: what was not durable by then never will be said to be.
 
+#[cfg(test)]
+mod cramped;
 mod frame;
 mod make;
 mod open;
 mod options;
+mod placing;
 mod recover;
 mod room;
 mod task;
@@ -198,7 +201,10 @@ impl Journal {
         let limit = self.inner.options.buffer;
         let mut progress = self.inner.shared.progress.subscribe();
         loop {
-            let busy = self.inner.shared.state.lock().buffered >= limit;
+            let busy = {
+                let s = self.inner.shared.state.lock();
+                s.buffered >= limit && !s.stepped.full
+            };
             match if busy { None } else { Some(self.push(kind, parts, Need::Normal)) } {
                 None | Some(Err(StoreError::Busy(_))) => {}
                 Some(done) => return done,
@@ -269,14 +275,12 @@ impl Journal {
             if s.durable >= lsn {
                 return Ok(());
             }
-            if let Some(e) = &s.failed {
-                return Err(e.clone());
-            }
+            s.goes_on(&shared.dir)?;
             s.want = s.want.max(lsn);
             lsn
         };
         shared.wake.notify_one();
-        let done = |p: &Progress| p.durable >= lsn || p.failed.is_some() || p.stopped;
+        let done = |p: &Progress| p.durable >= lsn || p.ended();
         match progress.wait_for(done).await {
             Ok(p) if p.durable >= lsn => Ok(()),
             _ => Err(self.ended()),
@@ -296,7 +300,7 @@ impl Journal {
             s.last
         };
         shared.wake.notify_one();
-        let done = |p: &Progress| p.written >= lsn || p.failed.is_some() || p.stopped;
+        let done = |p: &Progress| p.written >= lsn || p.ended();
         match progress.wait_for(done).await {
             Ok(p) if p.written >= lsn => Ok(()),
             _ => Err(self.ended()),
@@ -371,7 +375,8 @@ impl Journal {
 
     fn ended(&self) -> StoreError {
         let shared = &self.inner.shared;
-        let failed = shared.state.lock().failed.clone();
-        failed.unwrap_or_else(|| StoreError::Closed(shared.dir.clone()))
+        let s = shared.state.lock();
+        let dir = shared.dir.clone();
+        s.failed.clone().unwrap_or(if s.closing { StoreError::Closed(dir) } else { StoreError::Full(dir) })
     }
 }

@@ -157,7 +157,9 @@ fn salvage(
         }
         let mut draft = Draft::new(f.header.first, body.len());
         draft.fill(&body, f.header.count);
-        writer.put(draft, first - 1)?;
+        if !writer.put(draft, first - 1)? {
+            return Err(StoreError::Full(dir.to_path_buf()));
+        }
     }
     writer.sync()?;
     drop(writer);

@@ -8,7 +8,7 @@ use crate::world::World;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -60,8 +60,17 @@ pub(super) struct Progress {
     pub(super) written: Lsn,
     pub(super) failed: Option<StoreError>,
     pub(super) stopped: bool,
+    /// What was accepted finds no room.
+    pub(super) stuck: bool,
     /// Counts requests to release the reserve that were served.
     pub(super) released: u64,
+}
+
+impl Progress {
+    /// Nobody need wait any longer.
+    pub(super) fn ended(&self) -> bool {
+        self.failed.is_some() || self.stopped || self.stuck
+    }
 }
 
 /// Guarded by one short lock; nothing is done under it but moving bytes in memory.
@@ -89,6 +98,17 @@ pub(super) struct State {
     /// Last trim given to a step.
     pub(super) trim_seen: Lsn,
     pub(super) released: u64,
+}
+
+impl State {
+    /// Refused where what was accepted will not reach the disk now.
+    pub(super) fn goes_on(&self, dir: &Path) -> Result<(), StoreError> {
+        match &self.failed {
+            Some(e) => Err(e.clone()),
+            None if self.stepped.stuck => Err(StoreError::Full(dir.to_path_buf())),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the task does next.
@@ -159,6 +179,10 @@ pub(super) async fn run(world: World, shared: Arc<Shared>, keys: Arc<Keys>, sync
                     Ok((w, Ok(stepped))) => {
                         *shared.writer.lock() = Some(w);
                         shared.stepped(stepped, orders);
+                        if stepped.stuck && shared.state.lock().closing {
+                            shared.fail(StoreError::Full(shared.dir.clone()));
+                            break;
+                        }
                     }
                     Ok((_, Err(e))) | Err(e) => {
                         shared.fail(e);
@@ -235,6 +259,10 @@ impl Shared {
             spare: s.stepped.spare_wanted || due(timers.retry),
             idle: s.drafts.len() <= 1,
         };
+        if s.stepped.stuck && !(orders.spare || orders.release || s.closing) {
+            s.looks = false;
+            return Next::Wait(timers.retry);
+        }
         let whole = s.drafts.len().saturating_sub(1);
         let asked = sync || write || orders.release || orders.spare || s.trimmed > s.trim_seen;
         if !asked && whole == 0 {
@@ -273,9 +301,7 @@ impl Shared {
     fn step_here(&self, sync: bool, most: usize) -> Result<bool, StoreError> {
         let (drafts, orders) = {
             let mut s = self.state.lock();
-            if let Some(e) = &s.failed {
-                return Err(e.clone());
-            }
+            s.goes_on(&self.dir)?;
             if if sync { s.durable } else { s.written } >= s.last {
                 return Ok(true);
             }
@@ -294,11 +320,11 @@ impl Shared {
         };
         let done = done.map(|stepped| self.stepped(stepped, orders)).inspect_err(|e| self.fail(e.clone()));
         let mut s = self.state.lock();
-        if std::mem::take(&mut s.missed) || s.stepped.spare_wanted || s.failed.is_some() {
+        let wanted = s.stepped.spare_wanted || s.stepped.stuck || s.failed.is_some();
+        if std::mem::take(&mut s.missed) || wanted {
             self.wake.notify_one();
         }
-        drop(s);
-        done.map(|()| true)
+        done.and_then(|()| s.goes_on(&self.dir)).map(|()| true)
     }
 
     /// Takes note of what a step did.
@@ -313,7 +339,7 @@ impl Shared {
             s.stepped = stepped;
             s.buffered = s.drafts.iter().map(Draft::len).sum();
             let (durable, written) = (s.durable, s.written);
-            Progress { durable, written, failed: None, stopped: false, released: s.released }
+            Progress { durable, written, stuck: stepped.stuck, released: s.released, ..Progress::default() }
         };
         self.progress.send_replace(progress);
     }

@@ -2,6 +2,7 @@
 
 use super::frame::{BLOCK, Check, Draft, Keys};
 use super::make::{make_file, no_room};
+use super::placing::Held;
 use super::recover::{JournalFile, Recovery, slot_path};
 use super::{JournalOptions, Lsn};
 use crate::store::StoreError;
@@ -31,8 +32,10 @@ pub(super) struct Stepped {
     pub written: u64,
     /// Bytes that can be written without a new file.
     pub room: u64,
-    /// There is no spare file and none can be made.
+    /// There is no spare file and none can be made, or the disk has little room to write at all.
     pub full: bool,
+    /// What was accepted finds no room and waits.
+    pub stuck: bool,
     /// There is no spare file and nobody has tried to make one.
     pub spare_wanted: bool,
 }
@@ -57,26 +60,29 @@ pub(super) struct Writer {
     dir: PathBuf,
     options: JournalOptions,
     pub(super) keys: Arc<Keys>,
-    run: u64,
-    seq: u64,
-    durable_seq: u64,
-    prev: Check,
-    current: JournalFile,
-    at: u64,
-    written: Lsn,
+    pub(super) run: u64,
+    pub(super) seq: u64,
+    pub(super) durable_seq: u64,
+    pub(super) prev: Check,
+    pub(super) current: JournalFile,
+    pub(super) at: u64,
+    pub(super) written: Lsn,
     durable: Lsn,
-    unsynced: bool,
+    pub(super) unsynced: bool,
     /// The highest `trimmed` in a synced frame, and in any frame.
     trimmed_durable: Lsn,
-    trimmed_written: Lsn,
+    pub(super) trimmed_written: Lsn,
     /// Filled files and the last record in each.
     older: VecDeque<(JournalFile, Lsn)>,
     free: Vec<JournalFile>,
     next_slot: u64,
-    reserve: bool,
+    pub(super) reserve: bool,
     full: bool,
+    /// A write found no room: until there is plenty only urgent records are taken.
+    pub(super) cramped: bool,
+    pub(super) held: Held,
     /// Bytes of frames written.
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Writer {
@@ -111,9 +117,13 @@ impl Writer {
             next_slot: 2,
             reserve: false,
             full: false,
+            cramped: false,
+            held: Held::default(),
             bytes: 0,
         };
-        writer.put(Draft::new(first, 0), first - 1)?;
+        if !writer.put(Draft::new(first, 0), first - 1)? {
+            return Err(StoreError::Full(dir.to_path_buf()));
+        }
         writer.sync()?;
         Ok(writer)
     }
@@ -169,6 +179,8 @@ impl Writer {
             next_slot,
             reserve,
             full: false,
+            cramped: false,
+            held: Held::default(),
             bytes: 0,
         };
         // After a mere kill the tail may still be in the kernel only.
@@ -191,7 +203,7 @@ impl Writer {
     }
 
     pub(super) fn next_seq(&self) -> u64 {
-        self.seq + 1
+        self.seq + 1 + self.held.frames()
     }
     pub(super) fn last(&self) -> Lsn {
         self.written
@@ -202,10 +214,8 @@ impl Writer {
         if orders.release {
             self.release_reserve()?;
         }
-        for draft in drafts {
-            self.put(draft, orders.trimmed)?;
-        }
-        if orders.sync {
+        self.place_all(drafts, orders.trimmed)?;
+        if orders.sync && (self.unsynced || self.held.frames() == 0) {
             self.sync()?;
         }
         self.recycle(orders.trimmed)?;
@@ -218,39 +228,22 @@ impl Writer {
     pub(super) fn state(&self) -> Stepped {
         let files = 1 + self.older.len() + self.free.len();
         let spare = self.free.len() as u64 * self.options.file_len;
+        let stuck = self.held.frames() > 0;
         Stepped {
             durable: self.durable,
             disk: files as u64 * self.options.file_len,
             last: self.written,
             here: self.end().saturating_sub(self.at),
             written: self.bytes,
-            room: self.end().saturating_sub(self.at) + spare,
-            full: self.full && self.free.is_empty(),
-            spare_wanted: self.free.is_empty() && !self.full,
+            room: if stuck { 0 } else { self.end().saturating_sub(self.at) + spare },
+            full: stuck || self.cramped || (self.full && self.free.is_empty()),
+            stuck,
+            spare_wanted: self.free.is_empty() && !self.full && !self.cramped,
         }
     }
 
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.options.file_len
-    }
-
-    pub(super) fn put(&mut self, mut draft: Draft, trimmed: Lsn) -> Result<(), StoreError> {
-        if self.at + draft.span() > self.end() {
-            self.advance()?;
-        }
-        draft.seal_once(&self.keys, self.seq + 1);
-        let last = draft.last();
-        let (header, bytes) = draft.finish(&self.keys, self.run, self.durable_seq, trimmed, self.prev);
-        let io = |e| StoreError::io(&self.current.path, "write", e);
-        self.current.file.write_at(&bytes, self.at).map_err(io)?;
-        self.unsynced = true;
-        self.at += header.span();
-        self.bytes += header.span();
-        self.seq = header.seq;
-        self.prev = header.check;
-        self.written = last;
-        self.trimmed_written = self.trimmed_written.max(trimmed);
-        Ok(())
     }
 
     /// The one place where records become durable.
@@ -264,7 +257,7 @@ impl Writer {
     }
 
     /// Goes on in the next file. Only the last file ever holds frames that are not synced.
-    fn advance(&mut self) -> Result<(), StoreError> {
+    pub(super) fn advance(&mut self) -> Result<(), StoreError> {
         if self.unsynced {
             self.sync()?;
         }
@@ -295,6 +288,10 @@ impl Writer {
     /// filled with zeros only when nobody is in a hurry.
     pub(super) fn ensure_spare(&mut self, idle: bool) -> Result<(), StoreError> {
         self.full = false;
+        if self.cramped {
+            let free = self.disk.space(&self.dir).map_or(0, |s| s.free);
+            self.cramped = free < self.options.file_len || self.held.frames() > 0;
+        }
         if self.free.is_empty() {
             let files = 1 + self.older.len() as u64;
             if (files + 1) * self.options.file_len > self.options.max_len {
@@ -337,18 +334,25 @@ impl Writer {
     }
 
     /// Deletes the reserve, for whoever needs the room.
-    fn release_reserve(&mut self) -> Result<(), StoreError> {
-        if self.reserve {
-            self.remove(&self.dir.join(RESERVE))?;
-            self.reserve = false;
-            self.disk.sync_dir(&self.dir).map_err(|e| StoreError::io(&self.dir, "sync", e))?;
+    pub(super) fn release_reserve(&mut self) -> Result<(), StoreError> {
+        if !self.reserve {
+            return Ok(());
         }
-        Ok(())
+        match self.remove(&self.dir.join(RESERVE)) {
+            // Even that takes room on some disks.
+            Err(e) if no_room(&e) => return Ok(()),
+            done => done?,
+        }
+        self.reserve = false;
+        self.disk.sync_dir(&self.dir).map_err(|e| StoreError::io(&self.dir, "sync", e))
     }
 
     /// Files with nothing needed in them become free, once a synced frame says so: otherwise
     /// a crash while they are written anew would look like the loss of what was in them.
     fn recycle(&mut self, trimmed: Lsn) -> Result<(), StoreError> {
+        if self.held.frames() > 0 {
+            return Ok(());
+        }
         let Some(needed) =
             self.older.iter().map(|(_, last)| *last).take_while(|last| *last <= trimmed).last()
         else {
@@ -359,13 +363,22 @@ impl Writer {
                 if self.at + BLOCK > self.end() && self.free.is_empty() {
                     return Ok(());
                 }
-                self.put(Draft::new(self.written + 1, 0), trimmed)?;
+                if !self.put(Draft::new(self.written + 1, 0), trimmed)? {
+                    return Ok(());
+                }
             }
             self.sync()?;
         }
         while self.older.front().is_some_and(|(_, last)| *last <= self.trimmed_durable) {
             if let Some((file, _)) = self.older.pop_front() {
-                if self.free.len() < KEEP_FREE { self.free.push(file) } else { self.remove(&file.path)? }
+                if self.free.len() < KEEP_FREE {
+                    self.free.push(file);
+                    continue;
+                }
+                match self.remove(&file.path) {
+                    Err(e) if no_room(&e) => self.free.push(file),
+                    done => done?,
+                }
             }
         }
         Ok(())

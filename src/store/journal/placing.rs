@@ -1,0 +1,108 @@
+//! Frames to their places. A disk that writes nothing in place (btrfs, say) may find no room even in a
+//! file that is long enough: then what was accepted waits, in order, and is written when there is.
+
+use super::Lsn;
+use super::frame::{Draft, Header};
+use super::make::no_room;
+use super::writer::Writer;
+use crate::store::StoreError;
+use std::collections::VecDeque;
+
+/// A frame as it is written.
+struct Frame {
+    header: Header,
+    bytes: Vec<u8>,
+    last: Lsn,
+}
+
+/// What found no room.
+#[derive(Default)]
+pub(super) struct Held {
+    /// The first of it: sealed for its place, so nothing may come before it.
+    first: Option<Frame>,
+    rest: VecDeque<Draft>,
+}
+
+impl Held {
+    pub(super) fn frames(&self) -> u64 {
+        u64::from(self.first.is_some()) + self.rest.len() as u64
+    }
+}
+
+impl Writer {
+    /// Writes what was held and then these, as far as there is room.
+    pub(super) fn place_all(&mut self, drafts: Vec<Draft>, trimmed: Lsn) -> Result<(), StoreError> {
+        if self.held.frames() == 0 {
+            let mut drafts = drafts.into_iter();
+            while let Some(draft) = drafts.next() {
+                if !self.put(draft, trimmed)? {
+                    self.held.rest.extend(drafts);
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        self.held.rest.extend(drafts);
+        if let Some(frame) = self.held.first.take()
+            && !self.place(frame)?
+        {
+            return Ok(());
+        }
+        while let Some(draft) = self.held.rest.pop_front() {
+            if !self.put(draft, trimmed)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a frame behind the last one. False: there is no room, and it is held.
+    pub(super) fn put(&mut self, mut draft: Draft, trimmed: Lsn) -> Result<bool, StoreError> {
+        if self.at + draft.span() > self.end() {
+            match self.advance() {
+                Err(e) if no_room(&e) => {
+                    self.held.rest.push_front(draft);
+                    self.cramped = true;
+                    return Ok(false);
+                }
+                done => done?,
+            }
+        }
+        draft.seal_once(&self.keys, self.seq + 1);
+        let last = draft.last();
+        let (header, bytes) = draft.finish(&self.keys, self.run, self.durable_seq, trimmed, self.prev);
+        self.place(Frame { header, bytes, last })
+    }
+
+    fn place(&mut self, frame: Frame) -> Result<bool, StoreError> {
+        let mut written = self.write(&frame);
+        if self.reserve && written.as_ref().is_err_and(no_room) {
+            self.cramped = true;
+            self.release_reserve()?;
+            written = self.write(&frame);
+        }
+        match written {
+            Ok(()) => {}
+            Err(e) if no_room(&e) => {
+                self.cramped = true;
+                self.held.first = Some(frame);
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+        }
+        let Frame { header, last, .. } = frame;
+        self.unsynced = true;
+        self.at += header.span();
+        self.bytes += header.span();
+        self.seq = header.seq;
+        self.prev = header.check;
+        self.written = last;
+        self.trimmed_written = self.trimmed_written.max(header.trimmed);
+        Ok(true)
+    }
+
+    fn write(&self, frame: &Frame) -> Result<(), StoreError> {
+        let done = self.current.file.write_at(&frame.bytes, self.at);
+        done.map_err(|e| StoreError::io(&self.current.path, "write", e))
+    }
+}
