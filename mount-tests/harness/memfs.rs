@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use kithfs::drive::{
-    Attr, Caller, DirEntry, Error, FileKind, Files, Handle, Ino, Invalidation, NodeKind, OpenMode, ROOT_INO,
-    Result, SetAttr, StatFs,
+    Attr, Caller, DirEntry, DirName, Error, FileKind, Files, Handle, Ino, Invalidation, NodeKind, OpenMode,
+    ROOT_INO, Result, SetAttr, StatFs,
 };
 use kithfs::tree::{ACL_ACCESS, ACL_DEFAULT, Acl, Cursor, TimeNs, inherit};
 use parking_lot::{Mutex, MutexGuard};
@@ -421,6 +421,19 @@ impl Files for MemFs {
         self.setattr(ino, set, caller)
     }
 
+    fn each_name(
+        &self,
+        dir: Ino,
+        after: Option<Cursor>,
+        each: &mut dyn FnMut(DirName<'_>) -> bool,
+    ) -> Result<()> {
+        for e in self.readdir(dir, after, usize::MAX)? {
+            if !each(DirName { cursor: e.cursor, name: &e.name, ino: e.attr.ino, kind: e.attr.kind }) {
+                break;
+            }
+        }
+        Ok(())
+    }
     fn readdir(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirEntry>> {
         let mut state = self.state();
         let from = after.map_or(0, |c| c + 1);

@@ -65,10 +65,10 @@ pub struct Caller {
 }
 
 /// A name in a directory, and what never changes of what it names.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DirName {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DirName<'a> {
     pub cursor: Cursor,
-    pub name: Vec<u8>,
+    pub name: &'a [u8],
     pub ino: Ino,
     pub kind: FileKind,
 }
@@ -204,13 +204,14 @@ pub trait Files: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Attr>> + Send;
     /// Entries after `after` (None: from the start), without `.` and `..`.
     fn readdir(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirEntry>>;
-    /// The same without attributes, which costs less.
-    fn list(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirName>> {
-        let entries = self.readdir(dir, after, limit)?.into_iter();
-        let name =
-            |e: DirEntry| DirName { cursor: e.cursor, name: e.name, ino: e.attr.ino, kind: e.attr.kind };
-        Ok(entries.map(name).collect())
-    }
+    /// The same without attributes, which costs less, until `each` wants no more (false). It must ask
+    /// nothing meanwhile.
+    fn each_name(
+        &self,
+        dir: Ino,
+        after: Option<Cursor>,
+        each: &mut dyn FnMut(DirName<'_>) -> bool,
+    ) -> Result<()>;
     /// The parent of a directory (the root's is the root).
     fn parent(&self, dir: Ino) -> Result<Ino>;
     fn readlink(&self, ino: Ino) -> Result<Vec<u8>>;

@@ -76,7 +76,7 @@ impl Shared {
         if numbers.is_empty() {
             return;
         }
-        if let Err(e) = self.tell_cancelled(&numbers) {
+        if let Err(e) = self.index_takes(true).and_then(|()| self.tell_cancelled(&numbers)) {
             // Another time: they are taken back as soon as the journal takes the record.
             core.gone.extend(gone);
             return self.note(format!("taking back operations: {e}"));

@@ -27,8 +27,13 @@ impl Files for Drive {
     fn readdir(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirEntry>> {
         self.shared.meta_readdir(dir, after, limit)
     }
-    fn list(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirName>> {
-        self.shared.meta_list(dir, after, limit)
+    fn each_name(
+        &self,
+        dir: Ino,
+        after: Option<Cursor>,
+        each: &mut dyn FnMut(DirName<'_>) -> bool,
+    ) -> Result<()> {
+        self.shared.meta_each_name(dir, after, each)
     }
     fn parent(&self, dir: Ino) -> Result<Ino> {
         self.shared.meta_parent(dir)

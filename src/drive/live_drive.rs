@@ -14,6 +14,7 @@ use crate::tree::ObjectId;
 use crate::wire::Head;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -84,13 +85,17 @@ impl Drive {
         tasks.shutdown().await;
         let _nobody = shared.ending.write().await;
         shared.grid.close_drive(&shared.drive);
+        let mut whole = !shared.index_behind.load(Ordering::Acquire);
         for closed in [shared.journal.close().await, shared.entries.close().await, shared.own.sync().await] {
             if let Err(e) = closed {
                 shared.note(format!("closing: {e}"));
+                whole = false;
             }
         }
+        // With less, or more, than the logs have the index is brought up to date at the next start.
         let index = shared.index.clone();
-        match shared.world.blocking(move || index.close()).await {
+        let end = move || if whole { index.close() } else { index.leave() };
+        match shared.world.blocking(end).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => shared.note(format!("closing: {e}")),
             Err(e) => shared.note(format!("closing: {e}")),

@@ -34,7 +34,9 @@ impl Shared {
             let (begun, before) = (Instant::now(), self.core.lock().fold.applied());
             if !self.watch_once(begun, &mut wait).await {
                 tokio::time::sleep(AGAIN).await;
-            } else if self.core.lock().fold.applied() < before.saturating_add(FORWARD) {
+            } else if !self.short.load(Ordering::Relaxed)
+                && self.core.lock().fold.applied() < before.saturating_add(FORWARD)
+            {
                 wait = (wait * 2).min(TURNED_AWAY_AGAIN.1);
             }
         }

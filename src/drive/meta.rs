@@ -4,7 +4,9 @@ use super::api::{Attr, Caller, DirEntry, DirName, Error, Ino, ROOT_INO, Result, 
 use super::attrs::{attr_change, without_suid};
 use super::live::Live;
 use super::shared::{Shared, index_error};
-use crate::tree::{AttrChange, Change, Cursor, Dirent, Inode, Kind, NAME_MAX, ObjectId, Seen, View, is_name};
+use crate::tree::{
+    AttrChange, Change, Cursor, DirentRef, Inode, Kind, NAME_MAX, ObjectId, Seen, View, is_name,
+};
 use std::sync::Arc;
 
 /// Most names of one file.
@@ -96,11 +98,16 @@ impl Shared {
             .collect())
     }
 
-    pub fn meta_list(&self, ino: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirName>> {
+    pub fn meta_each_name(
+        &self,
+        ino: Ino,
+        after: Option<Cursor>,
+        each: &mut dyn FnMut(DirName<'_>) -> bool,
+    ) -> Result<()> {
         let view = self.view();
-        let found = view.dirents(dir(view, ino)?.object, after, limit).map_err(index_error)?;
-        let name = |(cursor, d): (Cursor, Dirent)| DirName { cursor, name: d.name, ino: d.ino, kind: d.kind };
-        Ok(found.into_iter().map(name).collect())
+        let mut name =
+            |cursor, d: DirentRef<'_>| each(DirName { cursor, name: d.name, ino: d.ino, kind: d.kind });
+        view.each_name(dir(view, ino)?.object, after, &mut name).map_err(index_error)
     }
 
     pub fn meta_readlink(&self, ino: Ino) -> Result<Vec<u8>> {
@@ -280,6 +287,8 @@ impl Shared {
     pub fn meta_setattr(&self, ino: Ino, set: SetAttr, caller: Caller) -> Result<Attr> {
         let now = self.now();
         let mut object = None;
+        // Before a file in memory is changed.
+        self.index_takes(false)?;
         self.change(|view| {
             let inode = inode(view, ino)?;
             object = Some(inode.object);

@@ -40,6 +40,12 @@ pub struct Pins {
     reports: Vec<PinReport>,
 }
 
+impl Pins {
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+}
+
 /// One pinned place, as the last pass found it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PinReport {

@@ -236,7 +236,7 @@ impl Shared {
         // which would then look like those of somebody else.
         self.journal.sync_all().await.map_err(|e| self.fail(&e))?;
         self.entries.append(&bytes).await.map_err(|e| self.fail(&e))?;
-        self.entries.sync().await.map_err(|e| self.fail(&e))?;
+        self.sync_entries().await?;
         let seq = opened.header.seq;
         let state = EntryState::new(self.log, &opened);
         {

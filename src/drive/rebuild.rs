@@ -161,6 +161,9 @@ pub fn restore_operations(
             if let Err(e) = shared.apply(&mut core, pending) {
                 shared.note(format!("change {n} of this machine cannot be made again: {e}"));
             }
+            if let Some(why) = &*shared.failed.lock() {
+                return Err(OpenError::Tree(why.clone()));
+            }
         }
     }
     let mut told: BTreeMap<u64, Vec<ChunkId>> =

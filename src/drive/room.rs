@@ -1,12 +1,18 @@
 //! Whether friends have room for what waits to be kept by them.
 
-use super::api::Error;
+use super::api::{Error, Result};
 use super::shared::Shared;
 use super::uploads::PackState;
 use crate::content::{Coding, Layout};
 use crate::grid::{FriendStatus, Level};
 use crate::keys::Hash;
+use crate::store::StoreError;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often is looked whether there is room again.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
 
 /// Households that a pack needs at a level. Without a margin safe is as much as full.
 fn needed(coding: Coding, level: Level) -> usize {
@@ -27,6 +33,30 @@ fn with_room(pack: &PackState, share_len: u64, friends: &[FriendStatus]) -> usiz
 }
 
 impl Shared {
+    /// An entry of this machine that the log has accepted will be written: nothing else takes its place.
+    /// So on a full disk this waits. What a drive that closes meanwhile did write of it the index learns at
+    /// the next start.
+    pub async fn sync_entries(&self) -> Result<()> {
+        let mut closing = self.closing.subscribe();
+        loop {
+            match self.entries.sync().await {
+                Ok(()) => return Ok(()),
+                Err(e @ StoreError::Full(_)) => self.note(format!("publishing: {}", self.fail(&e))),
+                Err(e) => {
+                    self.index_behind.store(true, Ordering::Release);
+                    return Err(self.fail(&e));
+                }
+            }
+            tokio::select! { biased;
+                _ = closing.wait_for(|c| *c) => {
+                    self.index_behind.store(true, Ordering::Release);
+                    return Err(Error::NoSpace);
+                }
+                () = tokio::time::sleep(ROOM_AGAIN) => {}
+            }
+        }
+    }
+
     /// Why files that were written cannot be sealed, where that is for want of room on this
     /// machine's own disk.
     pub fn disk_short(&self) -> Option<String> {

@@ -124,6 +124,8 @@ pub struct Shared {
     pub repairing: tokio::sync::Mutex<()>,
     /// Set when the drive closes.
     pub closing: watch::Sender<bool>,
+    /// A log has what the index does not.
+    pub index_behind: AtomicBool,
 }
 
 /// Counters of remote changes per inode: few, and forgotten all at once.
@@ -180,8 +182,8 @@ impl Shared {
         tracing::warn!(drive = %self.drive.short(), "{text}");
         let mut notes = self.notes.lock();
         // Of what is told again and again with other numbers, the last.
-        let what = |note: &str| note.split_once(": ").map_or(note.len(), |(what, _)| what.len());
-        notes.retain(|note| note[..what(note)] != text[..what(&text)]);
+        let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        notes.retain(|note| words(note) != words(&text));
         if notes.len() >= NOTES_MAX {
             notes.pop_front();
         }
@@ -226,6 +228,7 @@ impl Shared {
     /// followed in the logs would not fit the tree that the next start makes of them. Writes stop
     /// until then.
     pub fn stop(&self, why: Error) -> Error {
+        self.index_behind.store(true, Ordering::Release);
         let text = format!("the index could not follow ({why}); restart kith: it is made anew then");
         if self.failed.lock().replace(text.clone()).is_none() {
             self.note(format!("writes stopped: {text}"));
@@ -332,7 +335,8 @@ impl Shared {
 
 /// Whether the disk has more room after a change.
 fn makes_room(change: &Change) -> bool {
-    matches!(change, Change::Unlink { .. } | Change::Rmdir { .. })
+    // What friends have need not stay here, once it is told.
+    matches!(change, Change::Unlink { .. } | Change::Rmdir { .. } | Change::PackContents { .. })
 }
 
 /// Refuses an operation that the tree would refuse, before the journal has it.

@@ -29,27 +29,24 @@ use tokio::sync::{mpsc, watch};
 /// Own chunks that are safe elsewhere are kept up to this.
 const OWN_KEPT: u64 = 2 << 30;
 const ADMIN_MAX: usize = 64 << 20;
-/// With less on the disk the journal's reserve is given to the start.
+/// With less on the disk room is made for the start.
 const START_ROOM: u64 = 32 << 20;
 
-/// On a full disk: what was fetched goes, then the journal's reserve.
-async fn make_room_to_start(
-    world: &World,
-    state: &Path,
-    cache: &Segments,
-) -> std::result::Result<(), OpenError> {
+/// On a full disk: the journal's reserve goes, then what was fetched, unless some of it is pinned. What
+/// finds no room then says so itself.
+async fn make_room_to_start(world: &World, state: &Path, cache: &Segments, pinned: bool) {
     let full = async || {
         let (disk, path) = (world.disk.clone(), state.to_path_buf());
         let space = world.blocking(move || disk.space(&path)).await.and_then(|space| space);
         space.is_ok_and(|space| space.free < START_ROOM)
     };
+    let told = |e: StoreError| tracing::warn!("making room to start: {e}");
     if full().await {
-        cache.make_room(START_ROOM).await?;
+        Journal::give_reserve(world, &state.join("journal")).await.unwrap_or_else(told);
     }
-    if full().await {
-        Journal::give_reserve(world, &state.join("journal")).await?;
+    if !pinned && full().await {
+        let _ = cache.make_room(START_ROOM).await.map_err(told);
     }
-    Ok(())
 }
 
 /// A drive's parts, and the ends of its queues.
@@ -85,7 +82,8 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
     let own = Segments::open(&world, &state.join("own"), &local, own_options).await?;
     let cache_options = SegmentsOptions::cache(options.cache_disk);
     let cache = Segments::open(&world, &cache_dir.join("chunks"), &local, cache_options).await?;
-    make_room_to_start(&world, &state, &cache).await?;
+    let pinned = pins_unread || pins.as_ref().is_some_and(|pins| !pins.is_empty());
+    make_room_to_start(&world, &state, &cache, pinned).await;
     let opened = {
         let (indexes, dir) = (world.indexes.clone(), state.join("index"));
         let key = *local.expose();
@@ -180,6 +178,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         pins_wake: Default::default(),
         repairing: Default::default(),
         closing: watch::Sender::new(false),
+        index_behind: AtomicBool::new(false),
         world,
         options,
     });

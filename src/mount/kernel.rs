@@ -15,10 +15,9 @@ pub(super) const NAME_MAX: usize = 255;
 const MAX_WRITE: u32 = super::pool::LARGEST as u32;
 /// Reads ahead and other requests that nobody waits for, at once.
 const MAX_BACKGROUND: u16 = 64;
-/// Entries asked of the drive at once for a listing with attributes, and without: about what fits
-/// into 4 KiB, the least that a kernel asks for (Linux 6.18: up to 32 KiB).
+/// Entries asked of the drive at once for a listing with attributes: about what fits into 4 KiB, the
+/// least that a kernel asks for (Linux 6.18: up to 32 KiB).
 pub(super) const LIST_BATCH: usize = 24;
-pub(super) const NAMES_BATCH: usize = 96;
 /// What statfs says of free inodes: as many as anybody will want.
 pub(super) const FREE_FILES: u64 = 1 << 32;
 pub(super) const GENERATION: Generation = Generation(0);

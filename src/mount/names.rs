@@ -3,7 +3,7 @@
 use super::adapter::FuseAdapter;
 use super::convert::{BLOCK_SIZE, caller, file_attr, file_type};
 use super::errno::logged;
-use super::kernel::{FREE_FILES, GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX, NAMES_BATCH};
+use super::kernel::{FREE_FILES, GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX};
 use crate::drive::{Attr, Caller, Error, FileKind, Files, Handle, Ino, ROOT_INO, Result, SetAttr};
 use crate::tree::Cursor;
 use fuser::{
@@ -92,20 +92,8 @@ impl<F: Files> FuseAdapter<F> {
         {
             return Ok(());
         }
-        let mut after: Option<Cursor> = (offset > 2).then_some(offset);
-        loop {
-            let batch = self.files.list(dir, after, NAMES_BATCH)?;
-            let last = batch.len() < NAMES_BATCH;
-            for entry in &batch {
-                if add(entry.ino, entry.cursor, entry.kind, &entry.name) {
-                    return Ok(());
-                }
-                after = Some(entry.cursor);
-            }
-            if last {
-                return Ok(());
-            }
-        }
+        let after: Option<Cursor> = (offset > 2).then_some(offset);
+        self.files.each_name(dir, after, &mut |name| !add(name.ino, name.cursor, name.kind, name.name))
     }
 
     pub(super) fn listed_with_attributes(&self, dir: Ino, offset: u64, mut reply: ReplyDirectoryPlus) {

@@ -1,5 +1,6 @@
 //! What can go wrong on this machine's disk.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +37,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What a disk without room refused, as that; anything else as it is.
+    pub(super) fn or_full(self) -> StoreError {
+        match self {
+            StoreError::Io { file, error, .. }
+                if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                StoreError::Full(file)
+            }
+            other => other,
+        }
+    }
     /// An I/O error at a file.
     pub(super) fn io(file: impl Into<PathBuf>, what: &'static str, error: std::io::Error) -> StoreError {
         StoreError::Io { file: file.into(), what, error: Arc::new(error) }

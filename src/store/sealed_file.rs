@@ -161,7 +161,8 @@ impl SealedFile {
         let (form, disk) = (self.form.clone(), self.world.disk.clone());
         let bytes = bytes.to_vec();
         let written = self.world.blocking(move || form.write(&*disk, &last, &bytes)).await;
-        written.map_err(|e| StoreError::io(&self.form.dir, "write", e))??;
+        // Nothing is broken by the want of room: whoever stores it tries again.
+        written.map_err(|e| StoreError::io(&self.form.dir, "write", e))?.map_err(StoreError::or_full)?;
         *known = Some(Known { generation: next, ..Known::default() });
         *self.damage.lock() = None;
         Ok(next)

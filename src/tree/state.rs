@@ -177,6 +177,16 @@ pub struct Dirent {
     pub kind: FileKind,
 }
 
+/// A [`Dirent`] where it lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub struct DirentRef<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    pub name: &'a [u8],
+    pub object: ObjectId,
+    pub ino: u64,
+    pub kind: FileKind,
+}
+
 /// A [`Kind`] without what belongs to the object alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FileKind {
@@ -320,6 +330,10 @@ pub(super) fn ordinal_key(table: u8, ordinal: u64) -> Key {
 pub(super) use crate::keys::encode;
 
 pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, TableError> {
+    decode_borrowed(what, bytes)
+}
+/// [`decode`] of what goes on lying in the bytes.
+pub(super) fn decode_borrowed<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, TableError> {
     postcard::from_bytes(bytes).map_err(|_| TableError(format!("a record of {what} is damaged")))
 }
 

@@ -9,6 +9,9 @@ pub type Cursor = u64;
 /// Cursors up to this are reserved (for `.` and `..`).
 pub const CURSOR_MIN: Cursor = 15;
 
+/// Values read at once by who goes through them one by one.
+const EACH: usize = 256;
+
 /// Names one value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Key {
@@ -34,6 +37,28 @@ pub trait Table {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<(Cursor, Vec<u8>)>, TableError>;
+    /// The same, one value after another, until `each` wants no more (false). It must not use the
+    /// table, which may be locked meanwhile.
+    fn each(
+        &self,
+        table: u8,
+        group: &[u8],
+        mut after: Option<Cursor>,
+        each: &mut dyn FnMut(Cursor, &[u8]) -> bool,
+    ) -> Result<(), TableError> {
+        loop {
+            let page = self.scan(table, group, after, EACH)?;
+            for (cursor, value) in &page {
+                if !each(*cursor, value) {
+                    return Ok(());
+                }
+            }
+            match page.last() {
+                Some((cursor, _)) if page.len() >= EACH => after = Some(*cursor),
+                _ => return Ok(()),
+            }
+        }
+    }
 }
 
 /// Writes that take effect together. None removes.

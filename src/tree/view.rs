@@ -56,8 +56,29 @@ impl View<'_> {
         }
     }
 
-    /// Entries of a directory, as [`View::children`] without their inodes.
-    pub fn dirents(
+    /// Names in a directory in cursor order, strictly after `after`, until `each` wants no more (false).
+    /// It must not use the state, which may be locked meanwhile.
+    pub fn each_name(
+        &self,
+        dir: ObjectId,
+        after: Option<Cursor>,
+        each: &mut dyn FnMut(Cursor, DirentRef<'_>) -> bool,
+    ) -> Result<(), TableError> {
+        let mut damaged = None;
+        self.0.each(tables::DIRENT, &id_bytes(&dir), after, &mut |cursor, bytes| match decode_borrowed(
+            "a directory entry",
+            bytes,
+        ) {
+            Ok(dirent) => each(cursor, dirent),
+            Err(e) => {
+                damaged = Some(e);
+                false
+            }
+        })?;
+        damaged.map_or(Ok(()), Err)
+    }
+
+    fn dirents(
         &self,
         dir: ObjectId,
         after: Option<Cursor>,

@@ -122,6 +122,10 @@ pub trait Index: Table + Send + Sync + 'static {
     }
     /// Mark a clean end; without it the next open starts empty, or older.
     fn close(&self) -> Result<(), TableError>;
+    /// End without that: it does not follow what it stands on.
+    fn leave(&self) -> Result<(), TableError> {
+        Ok(())
+    }
 }
 
 /// An index as opened.

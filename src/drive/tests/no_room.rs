@@ -4,7 +4,7 @@
 use super::*;
 use crate::promises::promise;
 use crate::tree::{Batch, Cursor, Key, Table, TableError};
-use crate::world::{Found, Index, MemIndex, Opened};
+use crate::world::{Fault, Found, Index, MemIndex, Opened};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -93,4 +93,53 @@ async fn names_are_refused_while_the_index_has_no_room_and_go_on_with_it() {
     assert_eq!(a.names(""), ["kept", "new", "of b"]);
     let a = a.restart().await;
     assert_eq!(a.names(""), ["kept", "new", "of b"]);
+}
+
+/// What the two machines say of the drive.
+fn same(a: &Machine, b: &Machine, context: &str) {
+    assert_eq!(a.names(""), b.names(""), "{context}");
+    assert_eq!(a.drive.heads().len(), b.drive.heads().len(), "{context}");
+    for name in a.names("") {
+        assert!(!name.contains("conflict"), "{context}: {name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_finds_no_room_is_written_later_and_nothing_takes_its_place() {
+    for (nth, kill) in (0..60).step_by(2).flat_map(|nth| [(nth, false), (nth, true)]) {
+        let context = format!("no room from change {nth} on, kill {kill}");
+        let (grid, founding, dice) = (MemGrid::new(3), found(2), Dice::new(nth));
+        let a = Machine::start(&founding, 0, &grid).await;
+        let b = Machine::start(&founding, 1, &grid).await;
+        a.write("first", &dice.noise(200_000)).await.expect("written");
+        a.full().await;
+        a.write("second", b"second").await.expect("written");
+        a.disk.set_fault(Some(Fault::Fail { nth, errno: 28, forever: true }));
+        // It is to be published, settles anew, and other things come and go meanwhile.
+        for round in 0..4 {
+            tokio::time::sleep(Duration::from_secs(25)).await;
+            let _ = a.write("second", format!("second {round}").as_bytes()).await;
+            let _ = a.drive.mkdir(ROOT_INO, format!("d{round}").as_bytes(), 0o755, ME);
+            let _ = a.drive.rmdir(ROOT_INO, format!("d{}", round / 2).as_bytes(), ME);
+        }
+        let status = a.drive.status();
+        // A sync that fails may have lost what was written: that stops writes, and a start mends it.
+        let stopped = status.failed.is_some();
+        a.disk.set_fault(None);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let a = match (kill, stopped) {
+            (true, _) => a.crash(Crash::Keep(0)).await,
+            (false, true) => a.restart().await,
+            (false, false) => a,
+        };
+        a.write("after", b"after").await.unwrap_or_else(|e| panic!("{context}: {e}"));
+        a.full().await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        same(&a, &b, &context);
+        // And as it is read from the logs again.
+        let (a, b) = (a.crash(Crash::Keep(0)).await, b.restart().await);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        same(&a, &b, &context);
+        assert_eq!(b.read("after").await, Ok(b"after".to_vec()), "{context}");
+    }
 }

@@ -141,3 +141,16 @@ async fn what_is_freed_is_fetched_again_and_nothing_is_lost() {
     assert_eq!(t.a.drive.unpin(fresh).await, Ok(Unpin::Freed(0)));
     assert!(t.a.read("fresh").await.unwrap() == unsafe_bytes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pinned_survives_a_start_on_a_full_disk() {
+    let t = two().await;
+    let photos = t.b.drive.resolve(b"photos").unwrap();
+    t.b.drive.pin(photos).await.unwrap();
+    assert_eq!(t.pass().await[0].missing, 0);
+    t.friends(false);
+    t.b.disk.set_capacity(t.b.disk.used() + (1 << 20));
+    let Two { grid, a, b, files } = t;
+    let t = Two { grid, a, b: b.restart().await, files };
+    t.all_readable().await;
+}

@@ -41,17 +41,20 @@ impl Journal {
     /// Delete the reserve of a journal that is not open, for whoever needs the room to start.
     pub async fn give_reserve(world: &World, dir: &Path) -> Result<(), StoreError> {
         let (disk, path) = (world.disk.clone(), dir.join(RESERVE));
-        let done = world.blocking(move || disk.remove(&path)).await.and_then(|done| done);
-        match done {
+        let parent = dir.to_path_buf();
+        // Only when its name is gone for good is its room there again everywhere.
+        let give = move || disk.remove(&path).and_then(|()| disk.sync_dir(&parent));
+        match world.blocking(give).await.and_then(|done| done) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::io(&dir.join(RESERVE), "remove", e))
+                Err(StoreError::io(dir.join(RESERVE), "remove", e))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Whether a file could not be made because the disk is full.
+/// Whether something could not be made, written or removed (of a sync that says more) because the disk is
+/// full.
 pub(super) fn no_room(e: &StoreError) -> bool {
     matches!(e, StoreError::Io { error, .. }
         if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))

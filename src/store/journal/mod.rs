@@ -268,7 +268,7 @@ impl Journal {
         if is_apart() && shared.sync_here()? {
             return Ok(());
         }
-        let mut progress = shared.progress.subscribe();
+        let progress = shared.progress.subscribe();
         let lsn = {
             let mut s = shared.state.lock();
             let lsn = lsn.min(s.last);
@@ -280,11 +280,19 @@ impl Journal {
             lsn
         };
         shared.wake.notify_one();
-        let done = |p: &Progress| p.durable >= lsn || p.ended();
-        match progress.wait_for(done).await {
-            Ok(p) if p.durable >= lsn => Ok(()),
-            _ => Err(self.ended()),
-        }
+        self.until(progress, |p| p.durable >= lsn, Progress::ended).await
+    }
+    /// Waits until something is so, or it is over.
+    async fn until(
+        &self,
+        mut progress: watch::Receiver<Progress>,
+        is: impl Fn(&Progress) -> bool,
+        over: impl Fn(&Progress) -> bool,
+    ) -> Result<(), StoreError> {
+        let found = progress.wait_for(|p| is(p) || over(p)).await;
+        // What was found is let go before the state is locked: who tells holds the state meanwhile.
+        let so = found.is_ok_and(|p| is(&p));
+        if so { Ok(()) } else { Err(self.ended()) }
     }
     /// Returns when the kernel has every record accepted so far: a kill of this process cannot
     /// take it any more, a power cut can.
@@ -293,18 +301,14 @@ impl Journal {
         if shared.write_here()? {
             return Ok(());
         }
-        let mut progress = shared.progress.subscribe();
+        let progress = shared.progress.subscribe();
         let lsn = {
             let mut s = shared.state.lock();
             s.want_written = s.last;
             s.last
         };
         shared.wake.notify_one();
-        let done = |p: &Progress| p.written >= lsn || p.ended();
-        match progress.wait_for(done).await {
-            Ok(p) if p.written >= lsn => Ok(()),
-            _ => Err(self.ended()),
-        }
+        self.until(progress, |p| p.written >= lsn, Progress::ended).await
     }
 
     /// [`Journal::sync`] of everything accepted so far.
@@ -330,18 +334,15 @@ impl Journal {
     /// back by itself when there is plenty.
     pub async fn release_reserve(&self) -> Result<(), StoreError> {
         let shared = &self.inner.shared;
-        let mut progress = shared.progress.subscribe();
+        let progress = shared.progress.subscribe();
         let number = {
             let mut s = shared.state.lock();
             s.releases += 1;
             s.releases
         };
         shared.wake.notify_one();
-        let done = |p: &Progress| p.released >= number || p.failed.is_some() || p.stopped;
-        match progress.wait_for(done).await {
-            Ok(p) if p.released >= number => Ok(()),
-            _ => Err(self.ended()),
-        }
+        let over = |p: &Progress| p.failed.is_some() || p.stopped;
+        self.until(progress, |p| p.released >= number, over).await
     }
 
     /// How it is doing.

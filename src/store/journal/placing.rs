@@ -4,6 +4,7 @@
 use super::Lsn;
 use super::frame::{Draft, Header};
 use super::make::no_room;
+use super::recover::Recovery;
 use super::writer::Writer;
 use crate::store::StoreError;
 use std::collections::VecDeque;
@@ -56,9 +57,33 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes and syncs again what is not known to be synced. After a mere kill the kernel still has it; but
+    /// after a sync that failed it takes it for written, and shows it until it forgets it. (All of it is in
+    /// the last file.)
+    pub(super) fn write_again(&mut self, recovery: &Recovery) -> Result<(), StoreError> {
+        let known = recovery.chain.iter().map(|f| f.header.durable).max().unwrap_or(0);
+        for found in recovery.chain.iter().filter(|f| f.header.seq > known) {
+            let file = &recovery.files[found.file];
+            let mut bytes = vec![0; found.header.span() as usize];
+            let read = file.file.read_at(&mut bytes, found.offset);
+            bytes.truncate(read.map_err(|e| StoreError::io(&file.path, "read", e))?);
+            let done = file.file.write_at(&bytes, found.offset);
+            match done.map_err(|e| StoreError::io(&file.path, "write", e)) {
+                // Where nothing is written in place there may be none for it: it stays as it is.
+                Err(e) if no_room(&e) => break,
+                done => done?,
+            }
+        }
+        self.sync()
+    }
+
     /// Writes a frame behind the last one. False: there is no room, and it is held.
     pub(super) fn put(&mut self, mut draft: Draft, trimmed: Lsn) -> Result<bool, StoreError> {
         if self.at + draft.span() > self.end() {
+            // Not in `advance`: no room for a sync is no mere want of room.
+            if self.unsynced {
+                self.sync()?;
+            }
             match self.advance() {
                 Err(e) if no_room(&e) => {
                     self.held.rest.push_front(draft);

@@ -301,10 +301,13 @@ impl Shared {
     fn step_here(&self, sync: bool, most: usize) -> Result<bool, StoreError> {
         let (drafts, orders) = {
             let mut s = self.state.lock();
-            s.goes_on(&self.dir)?;
+            if let Some(e) = &s.failed {
+                return Err(e.clone());
+            }
             if if sync { s.durable } else { s.written } >= s.last {
                 return Ok(true);
             }
+            s.goes_on(&self.dir)?;
             let span: u64 = s.drafts.iter().map(Draft::span).sum();
             let quick = s.buffered <= most && span <= s.stepped.here && s.trimmed == s.trim_seen;
             if s.stepping || !quick || self.before.get().is_some_and(|before| !(before.ready)()) {
@@ -318,30 +321,36 @@ impl Shared {
             Some(writer) => writer.step(drafts, orders),
             None => Err(StoreError::Closed(self.dir.clone())),
         };
-        let done = done.map(|stepped| self.stepped(stepped, orders)).inspect_err(|e| self.fail(e.clone()));
+        match &done {
+            Ok(stepped) => self.stepped(*stepped, orders),
+            Err(e) => self.fail(e.clone()),
+        }
         let mut s = self.state.lock();
         let wanted = s.stepped.spare_wanted || s.stepped.stuck || s.failed.is_some();
         if std::mem::take(&mut s.missed) || wanted {
             self.wake.notify_one();
         }
-        done.and_then(|()| s.goes_on(&self.dir)).map(|()| true)
+        drop(s);
+        match done? {
+            Stepped { stuck: true, .. } => Err(StoreError::Full(self.dir.clone())),
+            _ => Ok(true),
+        }
     }
 
     /// Takes note of what a step did.
     fn stepped(&self, stepped: Stepped, orders: Orders) {
-        let progress = {
-            let mut s = self.state.lock();
-            (s.durable, s.written, s.stepping) = (stepped.durable, stepped.last, false);
-            s.trim_seen = orders.trimmed;
-            if orders.release {
-                s.released = s.releases;
-            }
-            s.stepped = stepped;
-            s.buffered = s.drafts.iter().map(Draft::len).sum();
-            let (durable, written) = (s.durable, s.written);
-            Progress { durable, written, stuck: stepped.stuck, released: s.released, ..Progress::default() }
-        };
-        self.progress.send_replace(progress);
+        let mut s = self.state.lock();
+        (s.durable, s.written, s.stepping) = (stepped.durable, stepped.last, false);
+        s.trim_seen = orders.trimmed;
+        if orders.release {
+            s.released = s.releases;
+        }
+        s.stepped = stepped;
+        s.buffered = s.drafts.iter().map(Draft::len).sum();
+        // Under the lock: what is told is never older than what was told before.
+        self.progress.send_modify(|p| {
+            (p.durable, p.written, p.stuck, p.released) = (s.durable, s.written, stepped.stuck, s.released);
+        });
     }
 
     /// Stops for good: nothing that follows may be acknowledged.

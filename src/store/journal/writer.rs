@@ -183,8 +183,7 @@ impl Writer {
             held: Held::default(),
             bytes: 0,
         };
-        // After a mere kill the tail may still be in the kernel only.
-        writer.sync()?;
+        writer.write_again(recovery)?;
         writer.drop_odd_files()?;
         Ok(writer)
     }
@@ -290,7 +289,11 @@ impl Writer {
         self.full = false;
         if self.cramped {
             let free = self.disk.space(&self.dir).map_or(0, |s| s.free);
-            self.cramped = free < self.options.file_len || self.held.frames() > 0;
+            // More than giving the reserve made.
+            self.cramped = free < self.options.reserve + 2 * self.options.file_len;
+        }
+        if self.held.frames() > 0 {
+            return Ok(());
         }
         if self.free.is_empty() {
             let files = 1 + self.older.len() as u64;
@@ -344,7 +347,10 @@ impl Writer {
             done => done?,
         }
         self.reserve = false;
-        self.disk.sync_dir(&self.dir).map_err(|e| StoreError::io(&self.dir, "sync", e))
+        match self.disk.sync_dir(&self.dir).map_err(|e| StoreError::io(&self.dir, "sync", e)) {
+            Err(e) if !no_room(&e) => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// Files with nothing needed in them become free, once a synced frame says so: otherwise

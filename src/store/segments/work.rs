@@ -37,12 +37,7 @@ impl Inner {
     }
 
     fn io(&self, segment: u64, what: &'static str, error: io::Error) -> StoreError {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::Full(self.files.path(segment))
-            }
-            _ => StoreError::io(self.files.path(segment), what, error),
-        }
+        StoreError::io(self.files.path(segment), what, error).or_full()
     }
 
     pub(super) fn append(&self, id: &ChunkId, note: &[u8], bytes: &[u8]) -> Result<Place, StoreError> {

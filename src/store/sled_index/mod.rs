@@ -24,7 +24,7 @@ mod tests;
 
 use crate::keys::{Position, Seal, SealKey};
 use crate::tree::{Batch, Cursor, Key, Table, TableError};
-use crate::world::{Blinded, Blinder, Index, cursor_of, take_page};
+use crate::world::{Blinded, Blinder, Index, cursor_of};
 use opening::Places;
 pub use opening::SledIndexes;
 use overlay::Overlay;
@@ -145,7 +145,8 @@ impl Core {
     }
 
     fn doubt(&self) {
-        if !self.doubted.swap(true, Ordering::Relaxed) {
+        // For want of room sled stops wherever it is, as in a kill: what is kept beside it is enough.
+        if !self.doubted.swap(true, Ordering::Relaxed) && !self.room.is_short(&self.dir) {
             // Should this fail, too: a page that is not what it was is noticed again.
             let _ = marker::say_closed(&self.places.open);
         }
@@ -159,11 +160,14 @@ impl Core {
         if self.doubted.load(Ordering::Relaxed) {
             return Err(error("failed before"));
         }
-        let held = self.overlay.read().bytes();
-        if !self.room.to_move(&self.dir, held) {
-            return Ok(false);
-        }
-        let Some(writes) = self.overlay.write().start() else { return Ok(true) };
+        let writes = {
+            let mut overlay = self.overlay.write();
+            if !self.room.to_move(&self.dir, overlay.bytes()) {
+                return Ok(false);
+            }
+            overlay.start()
+        };
+        let Some(writes) = writes else { return Ok(true) };
         if redo.as_mut().is_some_and(|redo| redo.keep(&writes).is_err()) {
             self.keep_no_more(&mut redo)?;
         }
@@ -191,8 +195,52 @@ impl Core {
         marker::say_closed(&self.places.open).map_err(error).inspect_err(|_| self.doubt())
     }
 
-    fn close(&self) -> Result<(), TableError> {
-        let moved = self.move_overlay()?;
+    /// The records from one key to another, both included, until `each` wants no more.
+    fn each(
+        &self,
+        range: (Blinded, Blinded),
+        each: &mut dyn FnMut(&Blinded, &[u8]) -> bool,
+    ) -> Result<(), TableError> {
+        let overlay = self.overlay.read();
+        let mut recent = overlay.range(range).peekable();
+        let mut newer = |key: &Blinded| recent.next_if(|(recent, _)| *recent <= key);
+        self.with("scan", |store| {
+            let (mut from, last) = range;
+            let mut walk = store.pages.walk(range);
+            while let Some(page) = walk.next()? {
+                let mut seen = None;
+                for (key, value) in page.from(&from).take_while(|(key, _)| **key <= last) {
+                    let mut value = Some(value);
+                    while let Some((recent, new)) = newer(key) {
+                        match new {
+                            new if recent == key => value = new.map(Vec::as_slice),
+                            Some(new) if !each(recent, new) => return Ok(()),
+                            _ => {}
+                        }
+                    }
+                    if value.is_some_and(|value| !each(key, value)) {
+                        return Ok(());
+                    }
+                    seen = Some(*key);
+                }
+                match seen {
+                    Some(key) if key == last => break,
+                    Some(key) => from = pages::successor(key),
+                    None => {}
+                }
+            }
+            while let Some((recent, new)) = newer(&last) {
+                if new.is_some_and(|new| !each(recent, new)) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// `whole`: it has all that it was given, and that is all there is.
+    fn close(&self, whole: bool) -> Result<(), TableError> {
+        let moved = whole && self.move_overlay()?;
         let _one = self.moving.lock();
         let Some(store) = self.store.write().take() else { return Ok(()) };
         if !moved {
@@ -234,41 +282,27 @@ impl Table for SledIndex {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<(Cursor, Vec<u8>)>, TableError> {
-        let core = &*self.core;
-        let range = core.blinder.range(table, group, after);
-        let overlay = core.overlay.read();
-        let mut recent = overlay.range(range).peekable();
-        core.with("scan", |store| {
-            let mut failure = None;
-            let mut stored = store.pages.records(range).peekable();
-            let items = std::iter::from_fn(|| {
-                loop {
-                    let below = match stored.peek() {
-                        Some(Ok((key, _))) => Some(*key),
-                        Some(Err(e)) => {
-                            // An error in the middle is an error, not the end.
-                            failure = Some(e.clone());
-                            return None;
-                        }
-                        None => None,
-                    };
-                    match (recent.peek(), below) {
-                        (Some((a, _)), b) if b.is_none_or(|b| **a <= b) => {
-                            if b == Some(**a) {
-                                stored.next();
-                            }
-                            if let Some((k, Some(value))) = recent.next() {
-                                return Some((*k, value.clone()));
-                            }
-                        }
-                        (_, Some(_)) => return stored.next()?.ok(),
-                        _ => return None,
-                    }
-                }
-            });
-            let page = take_page(items, limit);
-            failure.map_or(Ok(page), Err)
-        })
+        let mut page: Vec<(Cursor, Vec<u8>)> = Vec::new();
+        self.core.each(self.core.blinder.range(table, group, after), &mut |key, value| {
+            let cursor = cursor_of(key);
+            let more = page.len() < limit.max(1) || page.last().is_some_and(|(last, _)| *last == cursor);
+            if more {
+                page.push((cursor, value.to_vec()));
+            }
+            more
+        })?;
+        Ok(page)
+    }
+
+    fn each(
+        &self,
+        table: u8,
+        group: &[u8],
+        after: Option<Cursor>,
+        each: &mut dyn FnMut(Cursor, &[u8]) -> bool,
+    ) -> Result<(), TableError> {
+        let range = self.core.blinder.range(table, group, after);
+        self.core.each(range, &mut |key, value| each(cursor_of(key), value))
     }
 }
 
@@ -311,6 +345,9 @@ impl Index for SledIndex {
         self.core.room.takes(&self.core.dir, held, urgent)
     }
     fn close(&self) -> Result<(), TableError> {
-        self.core.close()
+        self.core.close(true)
+    }
+    fn leave(&self) -> Result<(), TableError> {
+        self.core.close(false)
     }
 }

@@ -9,10 +9,26 @@ use std::sync::Arc;
 /// to spare, so that listing one takes nothing from looking at another.
 const OPEN_MAX: usize = 16 << 20;
 
+/// An opened page, where it lies.
+#[derive(Clone)]
+pub(super) struct Found {
+    /// Its own key.
+    pub(super) at: Blinded,
+    /// The key of the one after it.
+    pub(super) end: Option<Blinded>,
+    pub(super) page: Arc<Page>,
+}
+
 /// A page, and the key of the one after it.
 struct Kept {
     end: Option<Blinded>,
     page: Arc<Page>,
+}
+
+impl Kept {
+    fn found(&self, at: &Blinded) -> Found {
+        Found { at: *at, end: self.end, page: self.page.clone() }
+    }
 }
 
 /// See the module. What is asked for again stays; the rest goes in turn, half of all at once.
@@ -33,21 +49,21 @@ fn holding<'k>(pages: &'k BTreeMap<Blinded, Kept>, key: &Blinded) -> Option<(&'k
 }
 
 impl OpenPages {
-    /// The page that has, or would have, a record with this key, and its own key.
-    pub(super) fn get(&mut self, key: &Blinded) -> Option<(Blinded, Arc<Page>)> {
+    /// The page that has, or would have, a record with this key.
+    pub(super) fn get(&mut self, key: &Blinded) -> Option<Found> {
         if let Some((at, kept)) = holding(&self.young, key) {
-            return Some((*at, kept.page.clone()));
+            return Some(kept.found(at));
         }
         let at = *holding(&self.old, key)?.0;
         let kept = self.old.remove(&at)?;
-        let page = kept.page.clone();
+        let found = kept.found(&at);
         self.keep(at, kept);
-        Some((at, page))
+        Some(found)
     }
 
     /// The page with this key of its own.
-    pub(super) fn at(&mut self, at: &Blinded) -> Option<Arc<Page>> {
-        self.get(at).filter(|(own, _)| own == at).map(|(_, page)| page)
+    pub(super) fn at(&mut self, at: &Blinded) -> Option<Found> {
+        self.get(at).filter(|found| found.at == *at)
     }
 
     pub(super) fn state(&self) -> u64 {

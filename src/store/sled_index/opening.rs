@@ -43,13 +43,13 @@ impl Indexes for SledIndexes {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(dir).map_err(io("make"))?;
         let lock = lock(&dir.join("lock")).map_err(io("lock (is it open elsewhere?)"))?;
-        // What is there stays as it is, and good, until there is room.
-        if !room.to_open(dir) {
-            return Err(error(format!("{}: no room on the disk; free some and try again", dir.display())));
-        }
         let place = |name| dir.join(name);
         let places =
             Places { db: place("db"), clean: place("clean"), open: place("open"), redo: place("redo") };
+        // What is there stays as it is, and good, until there is room.
+        if !room.to_open(dir, redo::bytes(&places.redo)) {
+            return Err(error(format!("{}: no room on the disk; free some and try again", dir.display())));
+        }
         let seal = SealKey::derive(key, b"", Kind::IndexValue, b"index 1");
         let (found, store) = match resume(&places, &seal, key)? {
             Some((found, store)) => (found, store),

@@ -1,6 +1,6 @@
 //! Pages in sled, and the opened ones in memory.
 
-use super::open_pages::OpenPages;
+use super::open_pages::{Found, OpenPages};
 use super::page::{self, Page};
 use super::{error, position};
 use crate::keys::{Seal, SealKey};
@@ -18,9 +18,6 @@ pub(super) struct Pages {
     seal: SealKey,
     open: Mutex<OpenPages>,
 }
-
-/// A record, as it lies in a page.
-pub(super) type Record = Result<(Blinded, Vec<u8>), TableError>;
 
 fn failed(e: sled::Error) -> TableError {
     error(format!("sled: {e}"))
@@ -48,7 +45,7 @@ impl Pages {
     }
 
     /// The page in which a record with this key would be.
-    fn find(&self, key: &Blinded) -> Result<Option<(Blinded, Arc<Page>)>, TableError> {
+    fn find(&self, key: &Blinded) -> Result<Option<Found>, TableError> {
         let state = {
             let mut open = self.open.lock();
             if let Some(found) = open.get(key) {
@@ -62,55 +59,16 @@ impl Pages {
         let page = self.unsealed(&at, &sealed)?;
         let end = self.after(&at)?;
         self.open.lock().put(state, at, end, page.clone());
-        Ok(Some((at, page)))
+        Ok(Some(Found { at, end, page }))
     }
 
     pub(super) fn get(&self, key: &Blinded) -> Result<Option<Vec<u8>>, TableError> {
-        Ok(self.find(key)?.and_then(|(_, page)| page.get(key).map(<[u8]>::to_vec)))
+        Ok(self.find(key)?.and_then(|found| found.page.get(key).map(<[u8]>::to_vec)))
     }
 
-    /// The records from one key to another, both included. Pages that are rewritten meanwhile are met as they
-    /// were or as they are.
-    pub(super) fn records(&self, (first, last): (Blinded, Blinded)) -> impl Iterator<Item = Record> {
-        let mut stored: Option<Walk> = None;
-        let mut next = Some(first);
-        let mut page: std::vec::IntoIter<(Blinded, Vec<u8>)> = Vec::new().into_iter();
-        std::iter::from_fn(move || {
-            loop {
-                let from = next?;
-                if let Some((key, value)) = page.find(|(key, _)| *key >= from) {
-                    next = (key < last).then(|| successor(key));
-                    return Some(Ok((key, value)));
-                }
-                let found = match &mut stored {
-                    Some(walk) => walk.next(self),
-                    None => {
-                        let found = self.find(&from);
-                        let start = match &found {
-                            Ok(Some((at, _))) => successor(*at),
-                            _ => [0; BLINDED_LEN],
-                        };
-                        stored = Some(Walk { pages: self.tree.range(&start[..]..=&last[..]), opened: None });
-                        match found {
-                            Ok(None) => continue,
-                            Ok(Some(found)) => Some(Ok(found)),
-                            Err(e) => Some(Err(e)),
-                        }
-                    }
-                };
-                match found {
-                    Some(Ok((_, opened))) => {
-                        let within = opened.from(&from).take_while(|(key, _)| **key <= last);
-                        page = within.map(|(k, v)| (*k, v.to_vec())).collect::<Vec<_>>().into_iter();
-                    }
-                    Some(Err(e)) => {
-                        next = None;
-                        return Some(Err(e));
-                    }
-                    None => next = None,
-                }
-            }
-        })
+    /// The pages that have the records from one key to another, both included.
+    pub(super) fn walk(&self, (first, last): (Blinded, Blinded)) -> Walk<'_> {
+        Walk { pages: self, next: Next::From(first), last, opened: None }
     }
 
     /// Write records (None: remove), in the order of their keys.
@@ -122,7 +80,7 @@ impl Pages {
         let (mut batch, mut pages, mut changed) = (sled::Batch::default(), 0, Vec::new());
         while let Some((first, _)) = writes.peek() {
             let (at, old) = match self.find(first)? {
-                Some((at, page)) => (at, Some(page)),
+                Some(found) => (found.at, Some(found.page)),
                 None => ([0; BLINDED_LEN], None),
             };
             let next = self.after(&at)?;
@@ -146,43 +104,89 @@ impl Pages {
     }
 }
 
-/// A walk over stored pages, which are kept opened: most directories are listed more than once.
-struct Walk {
-    pages: sled::Iter,
-    /// The last one opened for this, and the state before: it is kept once it is known where it ends.
-    opened: Option<(u64, Blinded, Arc<Page>)>,
+/// Where a walk goes on.
+enum Next {
+    /// At the page that has this key, or would.
+    From(Blinded),
+    /// At the page with this key of its own.
+    At(Blinded),
+    /// Where sled goes on, and the state before it began: it reads several pages at once, and what was
+    /// rewritten since may come as it was.
+    Stored(sled::Iter, u64),
+    End,
 }
 
-impl Walk {
-    fn next(&mut self, pages: &Pages) -> Option<Result<(Blinded, Arc<Page>), TableError>> {
-        let state = pages.open.lock().state();
-        let found = self.pages.next()?;
-        Some(found.map_err(failed).and_then(|(at, sealed)| self.open(pages, state, key_of(&at)?, &sealed)))
+impl Next {
+    fn after(found: &Found) -> Next {
+        found.end.map_or(Next::End, Next::At)
+    }
+}
+
+/// A walk over pages, from one opened page to the next where they are, and else through sled: what it
+/// opens is kept, since most directories are listed more than once. A page that is rewritten meanwhile is
+/// met as it was or as it is, and records in it may be met again.
+pub(super) struct Walk<'p> {
+    pages: &'p Pages,
+    next: Next,
+    last: Blinded,
+    /// The last one opened for this: it is kept once it is known where it ends.
+    opened: Option<(Blinded, Arc<Page>)>,
+}
+
+impl Walk<'_> {
+    pub(super) fn next(&mut self) -> Result<Option<Arc<Page>>, TableError> {
+        loop {
+            match std::mem::replace(&mut self.next, Next::End) {
+                Next::From(key) => match self.pages.find(&key)? {
+                    Some(found) => return Ok(Some(self.goes_on(found))),
+                    None => self.next = self.stored(&[0; BLINDED_LEN]),
+                },
+                Next::At(key) if key > self.last => return Ok(None),
+                Next::At(key) => {
+                    let found = self.pages.open.lock().at(&key);
+                    match found {
+                        Some(found) => return Ok(Some(self.goes_on(found))),
+                        None => self.next = self.stored(&key),
+                    }
+                }
+                Next::Stored(stored, state) => return self.open(stored, state),
+                Next::End => return Ok(None),
+            }
+        }
     }
 
-    fn open(
-        &mut self,
-        pages: &Pages,
-        state: u64,
-        at: Blinded,
-        sealed: &[u8],
-    ) -> Result<(Blinded, Arc<Page>), TableError> {
-        let mut open = pages.open.lock();
-        if let Some((state, last, page)) = self.opened.take() {
-            open.put(state, last, Some(at), page);
+    fn goes_on(&mut self, found: Found) -> Arc<Page> {
+        self.next = Next::after(&found);
+        found.page
+    }
+
+    fn stored(&self, from: &Blinded) -> Next {
+        let state = self.pages.open.lock().state();
+        Next::Stored(self.pages.tree.range(&from[..]..=&self.last[..]), state)
+    }
+
+    fn open(&mut self, mut stored: sled::Iter, state: u64) -> Result<Option<Arc<Page>>, TableError> {
+        let Some(found) = stored.next() else { return Ok(None) };
+        let (at, sealed) = found.map_err(failed)?;
+        let at = key_of(&at)?;
+        {
+            let mut open = self.pages.open.lock();
+            if let Some((last, page)) = self.opened.take() {
+                open.put(state, last, Some(at), page);
+            }
+            if let Some(found) = open.at(&at) {
+                return Ok(Some(self.goes_on(found)));
+            }
         }
-        if let Some(page) = open.at(&at) {
-            return Ok((at, page));
-        }
-        drop(open);
-        let page = pages.unsealed(&at, sealed)?;
-        self.opened = Some((state, at, page.clone()));
-        Ok((at, page))
+        let page = self.pages.unsealed(&at, &sealed)?;
+        self.opened = Some((at, page.clone()));
+        self.next = Next::Stored(stored, state);
+        Ok(Some(page))
     }
 }
 
 /// The next key after one.
-fn successor(mut key: Blinded) -> Blinded {
+pub(super) fn successor(mut key: Blinded) -> Blinded {
     for byte in key.iter_mut().rev() {
         let (more, over) = byte.overflowing_add(1);
         *byte = more;

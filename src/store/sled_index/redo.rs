@@ -82,6 +82,12 @@ fn sealing(key: &[u8; 32]) -> SealKey {
     SealKey::derive(key, b"", Kind::IndexValue, b"redo")
 }
 
+/// Bytes of the files.
+pub(super) fn bytes(dir: &Path) -> u64 {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum()
+}
+
 /// Removes the files.
 pub(super) fn clear(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {

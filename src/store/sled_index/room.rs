@@ -40,9 +40,14 @@ impl Room {
         Room { ask, waiting: AtomicU64::new(0) }
     }
 
-    /// Whether an index can be opened in `dir`.
-    pub(super) fn to_open(&self, dir: &Path) -> bool {
-        (self.ask)(dir) >= LEFT
+    /// Whether an index can be opened in `dir`, to which so many kept bytes are given again.
+    pub(super) fn to_open(&self, dir: &Path, kept: u64) -> bool {
+        (self.ask)(dir) >= kept.saturating_mul(WRITTEN).saturating_add(LEFT)
+    }
+
+    /// Whether the want of room explains any failure.
+    pub(super) fn is_short(&self, dir: &Path) -> bool {
+        (self.ask)(dir) < LEFT
     }
 
     /// Whether `bytes` of the overlay can be moved now.

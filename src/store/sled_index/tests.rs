@@ -5,6 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 mod kills;
+mod listings;
 mod room;
 
 const KEY: [u8; 32] = [3; 32];
@@ -66,6 +67,14 @@ fn it_answers_as_an_ordered_map_does() {
                     let limit = 1 + dice.below(20) as usize;
                     let page = index.scan(table, &group, after, limit).unwrap();
                     assert_eq!(page, model.scan(table, &group, after, limit).unwrap(), "seed {seed}");
+                    // One by one, as many as are wanted.
+                    let mut one_by_one = Vec::new();
+                    let mut take = |cursor, value: &[u8]| {
+                        one_by_one.push((cursor, value.to_vec()));
+                        one_by_one.len() < page.len()
+                    };
+                    index.each(table, &group, after, &mut take).unwrap();
+                    assert_eq!(one_by_one, page, "seed {seed}");
                 }
                 _ => {
                     let write = |dice: &mut Dice| {

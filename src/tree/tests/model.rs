@@ -171,6 +171,17 @@ fn shown(view: View<'_>) -> BTreeMap<Vec<u8>, Shown> {
                 break;
             }
         }
+        if inode.is_dir() {
+            // A plain listing says the same.
+            let mut names = BTreeMap::new();
+            view.each_name(inode.object, None, &mut |_, name| {
+                let child = view.inode(name.object).unwrap().unwrap();
+                assert_eq!((name.ino, name.kind), (child.ino, FileKind::from(&child.kind)));
+                names.insert(name.name.to_vec(), name.object).is_none()
+            })
+            .unwrap();
+            assert_eq!(names, entries);
+        }
         let content = view.content(inode.object).unwrap();
         if let (Kind::File, Content::Inline(bytes)) = (&inode.kind, &content) {
             assert_eq!(inode.size, bytes.len() as u64);

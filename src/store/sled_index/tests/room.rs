@@ -106,3 +106,22 @@ fn closed_without_room_it_is_as_after_a_kill() {
     assert_eq!(again.found, Found::Older, "and it was not thrown away");
     same(&*again.index, &model, moved);
 }
+
+#[test]
+fn what_is_kept_beside_sled_must_fit_in_too() {
+    let disk = Disk::new();
+    let Opened { index, .. } = disk.open().unwrap();
+    for n in 0..100 {
+        index.commit(batch(n)).unwrap();
+    }
+    disk.has(0);
+    index.close().unwrap();
+    drop(index);
+    disk.has(9 << 20);
+    let refused = disk.open().err().expect("some of it was moved and is kept");
+    assert!(refused.0.contains("no room on the disk"), "{refused}");
+    disk.has(ENOUGH);
+    let again = disk.open().unwrap();
+    assert_eq!(again.found, Found::Older, "and it was not thrown away");
+    assert!(again.index.get(&key(5)).unwrap().is_some());
+}
