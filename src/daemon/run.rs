@@ -49,9 +49,14 @@ fn lock(home: &Home) -> Outcome<File> {
             "use that one, or stop it: kith stop",
         )
     })?;
-    // For those who look for the socket elsewhere.
-    let note = file.set_len(0).and_then(|()| (&file).write_all(home.socket().as_os_str().as_bytes()));
-    note.map_err(|e| Trouble::new(format!("cannot write {}", path.display()), e, "make room on the disk"))?;
+    // For those who look for the socket elsewhere. No reason to stay away, on a full disk say.
+    let socket = home.socket();
+    let socket = socket.as_os_str().as_bytes();
+    if !std::fs::read(&path).is_ok_and(|noted| noted == socket)
+        && let Err(e) = file.set_len(0).and_then(|()| (&file).write_all(socket))
+    {
+        tracing::warn!("{} does not say where the socket is: {e}", path.display());
+    }
     Ok(file)
 }
 
