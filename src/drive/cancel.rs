@@ -3,7 +3,7 @@
 
 use super::api::Result;
 use super::records;
-use super::shared::{Core, Shared, index_error, tree_error};
+use super::shared::{Core, Shared, index_error};
 use crate::tree::{Change, Inode, ObjectId, OpId, Operation, TimeNs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -38,7 +38,7 @@ impl Shared {
             // What was taken back gives its room to those who wait for it.
             self.full.notify_one();
         }
-        let step = core.fold.forget(&*self.index, numbers).map_err(|e| self.stop(tree_error(e)))?;
+        let step = core.fold.forget(&*self.index, numbers).map_err(|e| self.stop_tree(e))?;
         self.index.commit(step.batch).map_err(|e| self.stop(index_error(e)))?;
         let mut uploads = self.uploads.lock();
         for n in numbers {

@@ -24,6 +24,8 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
 /// On a full disk so much room is made at once: a few chunks, and their heads.
 const ROOM_MADE: u64 = 8 << 20;
+/// The same for a journal that found no room: it goes on when there is more than its reserve made.
+const ROOM_FOR_JOURNAL: u64 = 64 << 20;
 
 impl Shared {
     /// Puts what was written into the journal soon, and eases pressure on memory, for ever.
@@ -155,8 +157,9 @@ impl Shared {
     /// On a full disk: what friends have goes, fetched or own. Whether there is room then.
     async fn make_room(&self) -> bool {
         let mut room = false;
+        let bytes = if self.journal.status().full { ROOM_FOR_JOURNAL } else { ROOM_MADE };
         for segments in [&self.cache, &self.own] {
-            match segments.make_room(ROOM_MADE).await {
+            match segments.make_room(bytes).await {
                 Ok(made) => room = made,
                 Err(e) => self.note(format!("making room on this machine's disk: {e}")),
             }

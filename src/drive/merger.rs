@@ -142,13 +142,16 @@ impl Shared {
             }
             admin.len() > before
         };
-        if new { self.keep_admin().await } else { Ok(()) }
+        // Also what an earlier call found no room for.
+        if new || self.admin_unsaved.load(Ordering::Relaxed) { self.keep_admin().await } else { Ok(()) }
     }
 
     /// The admin log's records, on this machine's disk.
     async fn keep_admin(&self) -> Result<()> {
+        self.admin_unsaved.store(true, Ordering::Relaxed);
         let all = self.admin.lock().records(0).to_vec();
         self.admin_file.store(&encode(&all)).await.map_err(|e| self.fail(&e))?;
+        self.admin_unsaved.store(self.admin.lock().records(0).len() > all.len(), Ordering::Relaxed);
         self.admin_changed.send_modify(|n| *n += 1);
         Ok(())
     }
@@ -158,8 +161,28 @@ impl Shared {
         &self,
         change: impl FnOnce(&mut AdminLog) -> std::result::Result<T, String>,
     ) -> std::result::Result<T, String> {
-        let done = change(&mut self.admin.lock())?;
-        self.keep_admin().await.map_err(|e| e.to_string())?;
+        let (done, with) = {
+            let mut with = self.admin.lock().clone();
+            (change(&mut with)?, with)
+        };
+        // First on the disk: a record that was signed and told, and is not known after a start, would
+        // have another in its place.
+        let all = with.records(0).to_vec();
+        self.admin_file.store(&encode(&all)).await.map_err(|e| self.fail(&e).to_string())?;
+        let alone = {
+            let mut admin = self.admin.lock();
+            let alone = admin.records(0).len() <= all.len()
+                && admin.records(0).iter().zip(&all).all(|(here, with)| here.bytes == with.bytes);
+            if alone {
+                *admin = with;
+            }
+            alone
+        };
+        if !alone {
+            self.keep_admin().await.map_err(|e| e.to_string())?;
+            return Err("the drive's admin log changed meanwhile: try again".into());
+        }
+        self.admin_changed.send_modify(|n| *n += 1);
         // Holders are given the records before any entry, be there one or not.
         let mut told = self.grid.append(self.drive, Vec::new());
         tokio::spawn(async move { while told.recv().await.is_some() {} });

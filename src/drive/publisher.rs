@@ -243,7 +243,7 @@ impl Shared {
             let mut core = self.core.lock();
             let done: Vec<u64> = opened.operations.iter().map(|op| op.n).collect();
             let step = core.fold.published(&*self.index, opened);
-            let mut step = step.map_err(|e| self.stop(tree_error(e)))?;
+            let mut step = step.map_err(|e| self.stop_tree(e))?;
             step.batch.writes.push((entry_key(&self.log, seq), Some(bytes.clone())));
             self.index.commit(step.batch).map_err(|e| self.stop(index_error(e)))?;
             for n in done {

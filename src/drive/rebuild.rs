@@ -161,8 +161,9 @@ pub fn restore_operations(
             if let Err(e) = shared.apply(&mut core, pending) {
                 shared.note(format!("change {n} of this machine cannot be made again: {e}"));
             }
-            if let Some(why) = &*shared.failed.lock() {
-                return Err(OpenError::Tree(why.clone()));
+            if !shared.index.has_room(true) {
+                let why = "no room on the disk for the changes of this machine; free some and try again";
+                return Err(OpenError::Tree(why.into()));
             }
         }
     }

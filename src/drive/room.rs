@@ -38,10 +38,17 @@ impl Shared {
     /// the next start.
     pub async fn sync_entries(&self) -> Result<()> {
         let mut closing = self.closing.subscribe();
+        let mut waits = false;
         loop {
             match self.entries.sync().await {
                 Ok(()) => return Ok(()),
-                Err(e @ StoreError::Full(_)) => self.note(format!("publishing: {}", self.fail(&e))),
+                Err(e @ StoreError::Full(_)) => {
+                    if !std::mem::replace(&mut waits, true) {
+                        self.note(format!("publishing: {}", self.fail(&e)));
+                    }
+                    // What friends have of earlier entries makes room.
+                    self.tidy_packs();
+                }
                 Err(e) => {
                     self.index_behind.store(true, Ordering::Release);
                     return Err(self.fail(&e));

@@ -124,6 +124,8 @@ pub struct Shared {
     pub repairing: tokio::sync::Mutex<()>,
     /// Set when the drive closes.
     pub closing: watch::Sender<bool>,
+    /// The admin log's file has less than memory.
+    pub admin_unsaved: AtomicBool,
     /// A log has what the index does not.
     pub index_behind: AtomicBool,
 }
@@ -235,6 +237,11 @@ impl Shared {
         }
         Error::Disk(text)
     }
+    /// [`Shared::stop`] where the tree itself does not fit: the index is not gone on with.
+    pub fn stop_tree(&self, why: FoldError) -> Error {
+        self.index.doubt();
+        self.stop(tree_error(why))
+    }
     /// Refused when this mount may not write (any more).
     pub fn writable(&self) -> Result<()> {
         if let Some(why) = &*self.failed.lock() {
@@ -254,9 +261,14 @@ impl Shared {
         let change = decide(self.view())?;
         let op = self.operation(&core, change);
         fits(&op)?;
-        self.index_takes(makes_room(&op.change))?;
+        let urgent = makes_room(&op.change);
+        self.index_takes(urgent)?;
         let bytes = records::encode(&op);
-        self.journal.append(records::OP, &bytes).map_err(|e| self.fail(&e))?;
+        let appended = match urgent {
+            true => self.journal.append_urgent(records::OP, &[&bytes]),
+            false => self.journal.append(records::OP, &bytes),
+        };
+        appended.map_err(|e| self.fail(&e))?;
         self.apply(&mut core, Pending { op, chunks: Vec::new() })
     }
     /// [`Shared::change`] in several operations that follow one another in one record of the
@@ -300,7 +312,7 @@ impl Shared {
     pub fn apply(&self, core: &mut Core, pending: Pending) -> Result<OpId> {
         let n = pending.op.n;
         let step = core.fold.local(&*self.index, pending.op.clone());
-        let mut step = step.map_err(|e| self.stop(tree_error(e)))?;
+        let mut step = step.map_err(|e| self.stop_tree(e))?;
         core.next_n = core.next_n.max(n + 1);
         step.batch.writes.push((next_key(), Some(core.next_n.to_le_bytes().to_vec())));
         self.index.commit(step.batch).map_err(|e| self.stop(index_error(e)))?;

@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, watch};
 const OWN_KEPT: u64 = 2 << 30;
 const ADMIN_MAX: usize = 64 << 20;
 /// With less on the disk room is made for the start.
-const START_ROOM: u64 = 32 << 20;
+const START_ROOM: u64 = 128 << 20;
 
 /// On a full disk: the journal's reserve goes, then what was fetched, unless some of it is pinned. What
 /// finds no room then says so itself.
@@ -179,6 +179,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         repairing: Default::default(),
         closing: watch::Sender::new(false),
         index_behind: AtomicBool::new(false),
+        admin_unsaved: AtomicBool::new(false),
         world,
         options,
     });

@@ -122,7 +122,9 @@ pub trait Index: Table + Send + Sync + 'static {
     }
     /// Mark a clean end; without it the next open starts empty, or older.
     fn close(&self) -> Result<(), TableError>;
-    /// End without that: it does not follow what it stands on.
+    /// Nothing in it is trusted at the next open.
+    fn doubt(&self) {}
+    /// End without a mark: it does not follow what it stands on.
     fn leave(&self) -> Result<(), TableError> {
         Ok(())
     }

@@ -67,12 +67,15 @@ impl Writer {
             let mut bytes = vec![0; found.header.span() as usize];
             let read = file.file.read_at(&mut bytes, found.offset);
             bytes.truncate(read.map_err(|e| StoreError::io(&file.path, "read", e))?);
-            let done = file.file.write_at(&bytes, found.offset);
-            match done.map_err(|e| StoreError::io(&file.path, "write", e)) {
-                // Where nothing is written in place there may be none for it: it stays as it is.
-                Err(e) if no_room(&e) => break,
-                done => done?,
+            let write = || file.file.write_at(&bytes, found.offset);
+            let write = || write().map_err(|e| StoreError::io(&file.path, "write", e));
+            let mut done = write();
+            if self.reserve && done.as_ref().is_err_and(no_room) {
+                self.release_reserve()?;
+                done = write();
             }
+            // Nothing may be built on it: without room it is opened another time.
+            done.map_err(StoreError::or_full)?;
         }
         self.sync()
     }

@@ -290,7 +290,7 @@ impl Writer {
         if self.cramped {
             let free = self.disk.space(&self.dir).map_or(0, |s| s.free);
             // More than giving the reserve made.
-            self.cramped = free < self.options.reserve + 2 * self.options.file_len;
+            self.cramped = free < self.options.reserve + self.options.file_len;
         }
         if self.held.frames() > 0 {
             return Ok(());

@@ -49,7 +49,7 @@ impl Loc {
     pub(super) fn same_place(&self, other: &Loc) -> bool {
         self.segment == other.segment && self.offset == other.offset
     }
-    fn span(&self) -> u64 {
+    pub(super) fn span(&self) -> u64 {
         self.prefix().span()
     }
 }
@@ -138,6 +138,13 @@ impl Book {
         let keep = self.options.purpose == SegmentsUse::Own;
         for (id, offset, prefix) in records {
             self.insert(id, Loc { doubtful: true, ..Loc::new(segment, offset, prefix, keep) });
+        }
+    }
+
+    /// Something was written into a file; the next sync is for it, too.
+    pub(super) fn touched(&mut self, segment: u64) {
+        if let Some(s) = self.segments.get_mut(&segment) {
+            s.unsynced = true;
         }
     }
 

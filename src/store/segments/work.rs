@@ -80,10 +80,22 @@ impl Inner {
             return true;
         }
         let whole = matches!(self.read(id, loc, 0..loc.body), Ok(Some(_)));
-        if whole {
+        let stands = whole && (self.options.purpose == SegmentsUse::Cache || self.write_again(loc).is_ok());
+        if stands {
             self.book.lock().trust(id);
         }
-        whole
+        stands
+    }
+
+    /// A record as it is, once more: after a sync that failed the kernel shows what the disk has not, and
+    /// takes it for written.
+    fn write_again(&self, loc: Loc) -> io::Result<()> {
+        let file = self.files.get(loc.segment, Open::OrCreate)?;
+        let mut bytes = vec![0; loc.span() as usize];
+        let len = file.read_at(&mut bytes, loc.offset)?;
+        file.write_at(&bytes[..len], loc.offset)?;
+        self.book.lock().touched(loc.segment);
+        Ok(())
     }
 
     /// Whether it is time to bring own chunks to the disk.

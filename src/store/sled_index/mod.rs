@@ -37,6 +37,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Bytes of sled's own page cache.
 const SLED_CACHE: u64 = 16 << 20;
@@ -48,6 +49,9 @@ const OVERLAY_MAX: usize = 8 << 20;
 /// is given to it again after a kill.
 const SYNC_MOVES: u64 = 8;
 const SYNC_BYTES: u64 = 16 << 20;
+/// A database that is locked is tried again so often, after so long.
+const LOCKED_TRIES: u32 = 40;
+const LOCKED_AGAIN: Duration = Duration::from_millis(50);
 /// A record that says, sealed, what this database is.
 const SELF_KEY: &[u8] = b"kith";
 const SELF_VALUE: &[u8] = b"kith index 3";
@@ -82,7 +86,16 @@ impl Store {
             .flush_every_ms(None)
             .print_profile_on_drop(false);
         guarded("open", || {
-            let sled = config.open().map_err(error)?;
+            let mut tries = 0..LOCKED_TRIES;
+            let sled = loop {
+                match config.open() {
+                    // Threads of sled may have it for a moment after this process has let it go.
+                    Err(e) if e.to_string().contains("acquire lock") && tries.next().is_some() => {
+                        std::thread::sleep(LOCKED_AGAIN);
+                    }
+                    opened => break opened.map_err(error)?,
+                }
+            };
             match sled.get(SELF_KEY).map_err(error)?.map(|own| seal.open(Position::WHOLE, &own)) {
                 Some(Ok(plain)) if plain == SELF_VALUE => {}
                 None if sled.is_empty() => {
@@ -346,6 +359,10 @@ impl Index for SledIndex {
     }
     fn close(&self) -> Result<(), TableError> {
         self.core.close(true)
+    }
+    fn doubt(&self) {
+        self.core.doubted.store(true, Ordering::Relaxed);
+        let _ = marker::say_closed(&self.core.places.open);
     }
     fn leave(&self) -> Result<(), TableError> {
         self.core.close(false)

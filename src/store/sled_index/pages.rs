@@ -112,7 +112,7 @@ enum Next {
     At(Blinded),
     /// Where sled goes on, and the state before it began: it reads several pages at once, and what was
     /// rewritten since may come as it was.
-    Stored(sled::Iter, u64),
+    Stored(Box<sled::Iter>, u64),
     End,
 }
 
@@ -162,10 +162,10 @@ impl Walk<'_> {
 
     fn stored(&self, from: &Blinded) -> Next {
         let state = self.pages.open.lock().state();
-        Next::Stored(self.pages.tree.range(&from[..]..=&self.last[..]), state)
+        Next::Stored(Box::new(self.pages.tree.range(&from[..]..=&self.last[..])), state)
     }
 
-    fn open(&mut self, mut stored: sled::Iter, state: u64) -> Result<Option<Arc<Page>>, TableError> {
+    fn open(&mut self, mut stored: Box<sled::Iter>, state: u64) -> Result<Option<Arc<Page>>, TableError> {
         let Some(found) = stored.next() else { return Ok(None) };
         let (at, sealed) = found.map_err(failed)?;
         let at = key_of(&at)?;

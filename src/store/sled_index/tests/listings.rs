@@ -26,6 +26,14 @@ fn list(index: &dyn Index) -> Vec<(Cursor, Vec<u8>)> {
     all
 }
 
+/// Tells the listings to end, also after a failure.
+struct Ends<'a>(&'a AtomicBool);
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn what_a_listing_keeps_opened_is_never_older_than_what_is_stored() {
     for seed in seeds(2) {
@@ -35,6 +43,7 @@ fn what_a_listing_keeps_opened_is_never_older_than_what_is_stored() {
         let mut model = BTreeMap::new();
         let over = AtomicBool::new(false);
         std::thread::scope(|s| {
+            let _ends = Ends(&over);
             for _ in 0..2 {
                 s.spawn(|| {
                     while !over.load(Ordering::Relaxed) {
@@ -59,7 +68,6 @@ fn what_a_listing_keeps_opened_is_never_older_than_what_is_stored() {
                     assert_eq!(index.get(key).unwrap(), *value, "seed {seed}, round {round}");
                 }
             }
-            over.store(true, Ordering::Relaxed);
         });
         assert_eq!(list(&*index).len(), model.values().flatten().count(), "seed {seed}");
     }
