@@ -161,6 +161,7 @@ impl Shared {
         &self,
         change: impl FnOnce(&mut AdminLog) -> std::result::Result<T, String>,
     ) -> std::result::Result<T, String> {
+        let _one = self.authoring.lock().await;
         let (done, with) = {
             let mut with = self.admin.lock().clone();
             (change(&mut with)?, with)

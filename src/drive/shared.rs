@@ -124,6 +124,8 @@ pub struct Shared {
     pub repairing: tokio::sync::Mutex<()>,
     /// Set when the drive closes.
     pub closing: watch::Sender<bool>,
+    /// Held by who writes into the admin log.
+    pub authoring: tokio::sync::Mutex<()>,
     /// The admin log's file has less than memory.
     pub admin_unsaved: AtomicBool,
     /// A log has what the index does not.

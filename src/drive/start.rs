@@ -30,22 +30,23 @@ use tokio::sync::{mpsc, watch};
 const OWN_KEPT: u64 = 2 << 30;
 const ADMIN_MAX: usize = 64 << 20;
 /// With less on the disk room is made for the start.
-const START_ROOM: u64 = 128 << 20;
+const START_ROOM: u64 = 32 << 20;
 
 /// On a full disk: the journal's reserve goes, then what was fetched, unless some of it is pinned. What
 /// finds no room then says so itself.
 async fn make_room_to_start(world: &World, state: &Path, cache: &Segments, pinned: bool) {
+    let room = START_ROOM.max(world.indexes.room_to_open(&state.join("index")));
     let full = async || {
         let (disk, path) = (world.disk.clone(), state.to_path_buf());
         let space = world.blocking(move || disk.space(&path)).await.and_then(|space| space);
-        space.is_ok_and(|space| space.free < START_ROOM)
+        space.is_ok_and(|space| space.free < room)
     };
     let told = |e: StoreError| tracing::warn!("making room to start: {e}");
     if full().await {
         Journal::give_reserve(world, &state.join("journal")).await.unwrap_or_else(told);
     }
     if !pinned && full().await {
-        let _ = cache.make_room(START_ROOM).await.map_err(told);
+        let _ = cache.make_room(room).await.map_err(told);
     }
 }
 
@@ -180,6 +181,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         closing: watch::Sender::new(false),
         index_behind: AtomicBool::new(false),
         admin_unsaved: AtomicBool::new(false),
+        authoring: tokio::sync::Mutex::new(()),
         world,
         options,
     });

@@ -150,6 +150,10 @@ pub enum Found {
 /// Opens indexes. `key` seals values and blinds keys.
 pub trait Indexes: Send + Sync + 'static {
     fn open(&self, dir: &Path, key: &[u8; 32]) -> Result<Opened, TableError>;
+    /// Bytes that must be free to open the one in `dir`.
+    fn room_to_open(&self, _dir: &Path) -> u64 {
+        0
+    }
 }
 
 /// How blocking work is run.

@@ -24,6 +24,9 @@ impl Default for SledIndexes {
     }
 }
 
+/// Where moves are kept.
+const REDO: &str = "redo";
+
 /// The places of one index.
 pub(super) struct Places {
     pub(super) db: PathBuf,
@@ -45,7 +48,7 @@ impl Indexes for SledIndexes {
         let lock = lock(&dir.join("lock")).map_err(io("lock (is it open elsewhere?)"))?;
         let place = |name| dir.join(name);
         let places =
-            Places { db: place("db"), clean: place("clean"), open: place("open"), redo: place("redo") };
+            Places { db: place("db"), clean: place("clean"), open: place("open"), redo: place(REDO) };
         // What is there stays as it is, and good, until there is room.
         if !room.to_open(dir, redo::bytes(&places.redo)) {
             return Err(error(format!("{}: no room on the disk; free some and try again", dir.display())));
@@ -79,6 +82,10 @@ impl Indexes for SledIndexes {
             _lock: lock,
         };
         Ok(Opened { index: Arc::new(SledIndex { core: Arc::new(core) }), found })
+    }
+
+    fn room_to_open(&self, dir: &Path) -> u64 {
+        room::needed(redo::bytes(&dir.join(REDO)))
     }
 }
 

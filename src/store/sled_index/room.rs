@@ -28,6 +28,11 @@ pub(super) fn ask(dir: &Path) -> u64 {
     rustix::fs::statvfs(dir).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize))
 }
 
+/// What it takes to move so many bytes.
+pub(super) fn needed(bytes: u64) -> u64 {
+    bytes.saturating_mul(WRITTEN).saturating_add(LEFT)
+}
+
 /// The room of one index.
 pub(super) struct Room {
     ask: Ask,
@@ -42,7 +47,7 @@ impl Room {
 
     /// Whether an index can be opened in `dir`, to which so many kept bytes are given again.
     pub(super) fn to_open(&self, dir: &Path, kept: u64) -> bool {
-        (self.ask)(dir) >= kept.saturating_mul(WRITTEN).saturating_add(LEFT)
+        (self.ask)(dir) >= needed(kept)
     }
 
     /// Whether the want of room explains any failure.
@@ -52,7 +57,7 @@ impl Room {
 
     /// Whether `bytes` of the overlay can be moved now.
     pub(super) fn to_move(&self, dir: &Path, bytes: usize) -> bool {
-        let fits = (self.ask)(dir) >= (bytes as u64).saturating_mul(WRITTEN).saturating_add(LEFT);
+        let fits = (self.ask)(dir) >= needed(bytes as u64);
         self.waiting.store(if fits { 0 } else { bytes as u64 }, Ordering::Relaxed);
         fits
     }
