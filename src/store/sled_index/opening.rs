@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Opens sled databases as indexes; the only place that names sled.
+/// Opens sled databases as indexes; nobody outside this module names sled.
 pub struct SledIndexes {
     pub(super) free: room::Ask,
 }
