@@ -315,6 +315,7 @@ impl Shared {
             }
             opened.push(entry);
         }
+        core.fold.set_now(self.now());
         let mut step = match core.fold.take(&*self.index, opened) {
             Ok(step) => step,
             Err(e) => {

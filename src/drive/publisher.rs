@@ -242,6 +242,7 @@ impl Shared {
         {
             let mut core = self.core.lock();
             let done: Vec<u64> = opened.operations.iter().map(|op| op.n).collect();
+            core.fold.set_now(self.now());
             let step = core.fold.published(&*self.index, opened);
             let mut step = step.map_err(|e| self.stop_tree(e))?;
             step.batch.writes.push((entry_key(&self.log, seq), Some(bytes.clone())));

@@ -92,7 +92,8 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         opened.map_err(|error| OpenError::Disk { path: state.join("index"), error })??
     };
     let index = opened.index;
-    let fold = Fold::open(&*index, log, &label).map_err(|e| OpenError::Tree(e.to_string()))?;
+    let mut fold = Fold::open(&*index, log, &label).map_err(|e| OpenError::Tree(e.to_string()))?;
+    fold.set_now(world.clock.now_ns());
     let rebuild = Rebuild::new(index.clone(), fold, keys.clone(), opened.found);
     let entries_dir = state.join("entries");
     let skim = opened.found == Found::All;

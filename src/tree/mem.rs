@@ -1,9 +1,10 @@
 //! A table in memory, for tests and the village.
 
-use super::{Batch, CURSOR_MIN, Cursor, Key, Table, TableError};
+use super::{Batch, CURSOR_MIN, Cursor, Key, Table, TableError, cursor_of_number, tables};
 use std::collections::BTreeMap;
 
-/// An ordered map as a [`Table`]. Cursors are a hash of the item under a fixed key.
+/// An ordered map as a [`Table`]. Cursors are the item's number where it has one,
+/// else a hash of it under a fixed key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemTable {
     /// table, length of group, group, cursor, item -> value.
@@ -55,7 +56,11 @@ fn prefix(table: u8, group: &[u8], room: usize) -> Vec<u8> {
 
 fn flat(key: &Key) -> Vec<u8> {
     let mut out = prefix(key.table, &key.group, CURSOR + key.item.len());
-    out.extend_from_slice(&cursor(&key.item).to_be_bytes());
+    let cursor = match tables::item_number(key.table, &key.item) {
+        Some(number) => cursor_of_number(number),
+        None => hashed(&key.item),
+    };
+    out.extend_from_slice(&cursor.to_be_bytes());
     out.extend_from_slice(&key.item);
     out
 }
@@ -68,7 +73,7 @@ fn key_of(flat: &[u8]) -> Option<Key> {
     Some(Key { table: *table, group: group.to_vec(), item: item.to_vec() })
 }
 
-fn cursor(item: &[u8]) -> Cursor {
+fn hashed(item: &[u8]) -> Cursor {
     // FNV-1a and a finalizer: stable, cheap, spread well enough for an offset.
     let mut h = 0xcbf2_9ce4_8422_2325u64;
     for b in item {

@@ -77,6 +77,12 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
+    /// Write what the base is known not to have, without asking it. Never of the state itself.
+    pub(super) fn put_new(&mut self, key: Key, value: Vec<u8>) {
+        debug_assert!(key.table >= tables::LOCAL);
+        self.writes.insert(key, Some(value));
+    }
+
     /// From here on changes to the state belong to a new undo.
     pub fn mark(&mut self) {
         self.undo.clear();

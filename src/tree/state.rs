@@ -1,6 +1,6 @@
 //! What a state consists of: tables, keys and records.
 
-use super::{Attrs, Key, Kind, Name, ObjectId, OpId, ROOT, TableError};
+use super::{Attrs, CURSOR_MIN, Cursor, Key, Kind, Name, ObjectId, OpId, ROOT, TableError};
 use crate::content::Content;
 use crate::keys::{ChunkId, EntryHash, LogId, PackId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -59,6 +59,12 @@ pub mod tables {
     pub const TOTALS: u8 = 71;
     /// log / sequence number -> a signed entry, kept beside the tree by whoever has one.
     pub const SIGNED: u8 = 72;
+    /// table, group / index in the order, item -> [`super::Before`]: what a value was.
+    pub const BEFORE: u8 = 73;
+    /// () / index in the order -> [`super::Stood`]: which entry stands there, since when.
+    pub const STOOD: u8 = 74;
+    /// () / object -> (): it has a conflict name. It follows from the inodes, as the totals do.
+    pub const CONFLICT: u8 = 75;
 
     /// The number a group begins with, where groups made one after another had better lie
     /// together in an index: those named by objects, whose ids begin with a counter.
@@ -67,6 +73,8 @@ pub mod tables {
             INODE | DIRENT | NAME | XATTR | CONTENT | DIVERTED => group.first_chunk(),
             // Its low bits are the object's counter.
             INO => return Some(u64::from_be_bytes(*group.first_chunk()?) & super::INO_COUNTER),
+            // Behind the number of the table.
+            BEFORE => group.get(1..)?.first_chunk(),
             _ => None,
         }
         .map(|n| u64::from_be_bytes(*n))
@@ -75,10 +83,15 @@ pub mod tables {
     /// The same of an item in its group.
     pub fn item_number(table: u8, item: &[u8]) -> Option<u64> {
         match table {
-            APPLIED | PENDING | SIGNED => item.first_chunk().map(|n| u64::from_be_bytes(*n)),
+            APPLIED | PENDING | SIGNED | BEFORE | STOOD => item.first_chunk().map(|n| u64::from_be_bytes(*n)),
             _ => None,
         }
     }
+}
+
+/// Where an item with a number ([`tables::item_number`]) lies in its group.
+pub fn cursor_of_number(number: u64) -> Cursor {
+    number.saturating_add(CURSOR_MIN + 1).min(u64::MAX >> 1)
 }
 
 /// Bits of an inode number that its object's counter takes, as long as no two objects meet.
@@ -254,6 +267,46 @@ pub struct Dropped {
     pub time: super::TimeNs,
 }
 
+/// A value as it was before an entry.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Before {
+    /// Index of the entry in the order.
+    pub entry: u64,
+    #[serde(with = "serde_bytes")]
+    pub item: Vec<u8>,
+    /// None: there was none.
+    pub value: Option<serde_bytes::ByteBuf>,
+}
+
+/// An entry's place in the order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stood {
+    pub order: super::OrderKey,
+    /// Its author's time, but not before those of the entries in front of it, nor after the time at
+    /// which this machine took it in: what a moment of the past is found by.
+    pub since: super::TimeNs,
+}
+
+/// Tables whose past can be read: what names, attributes and contents are made of.
+pub(super) fn is_kept(table: u8) -> bool {
+    matches!(table, tables::INODE | tables::DIRENT | tables::XATTR | tables::CONTENT)
+}
+
+/// Where the former values of a group are.
+pub(super) fn before_group(table: u8, group: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + group.len());
+    out.push(table);
+    out.extend_from_slice(group);
+    out
+}
+
+/// Where the value is that a key had before an entry.
+pub(super) fn before_key(of: &Key, entry: u64) -> Key {
+    let mut item = entry.to_be_bytes().to_vec();
+    item.extend_from_slice(&of.item);
+    key(tables::BEFORE, before_group(of.table, &of.group), item)
+}
+
 /// Sums over the tree, kept by every step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Totals {
@@ -322,6 +375,9 @@ pub(super) fn entry_key(table: u8, hash: &EntryHash) -> Key {
 }
 pub(super) fn single(table: u8) -> Key {
     key(table, Vec::new(), Vec::new())
+}
+pub(super) fn conflict_key(object: &ObjectId) -> Key {
+    key(tables::CONFLICT, Vec::new(), id_bytes(object))
 }
 pub(super) fn ordinal_key(table: u8, ordinal: u64) -> Key {
     key(table, Vec::new(), ordinal.to_be_bytes().to_vec())

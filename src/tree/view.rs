@@ -220,6 +220,16 @@ impl View<'_> {
         Ok(self.record(&single(tables::TOTALS), "the totals")?.unwrap_or_default())
     }
 
+    /// Things that have a conflict name, about `limit` of them (in cursor order, after `after`).
+    pub fn conflicts(&self, after: Option<Cursor>, limit: usize) -> Result<Vec<(Cursor, Inode)>, TableError> {
+        let mut out = Vec::new();
+        for (cursor, bytes) in self.0.scan(tables::CONFLICT, &[], after, limit)? {
+            let object: ObjectId = decode("a conflict", &bytes)?;
+            out.extend(self.inode(object)?.map(|inode| (cursor, inode)));
+        }
+        Ok(out)
+    }
+
     /// Conflict rules in force.
     pub fn rules(&self) -> Result<u32, TableError> {
         Ok(self.record(&single(tables::RULES), "the rules")?.unwrap_or(super::RULES))

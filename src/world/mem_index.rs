@@ -2,7 +2,7 @@
 
 use super::{Found, Index, Indexes, Opened};
 use crate::keys::{Purpose, derive};
-use crate::tree::{Batch, CURSOR_MIN, Cursor, Key, Table, TableError, tables};
+use crate::tree::{Batch, CURSOR_MIN, Cursor, Key, Table, TableError, cursor_of_number, tables};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Blinder {
     pub fn key(&self, key: &Key) -> Blinded {
         let hash = blake3::keyed_hash(&self.item, &key.item);
         let cursor = match tables::item_number(key.table, &key.item) {
-            Some(number) => number.saturating_add(CURSOR_MIN + 1).min(u64::MAX >> 1),
+            Some(number) => cursor_of_number(number),
             None => settle(u64::from_be_bytes(first_8(&hash))),
         };
         let mut out = self.prefix(key.table, &key.group, cursor);

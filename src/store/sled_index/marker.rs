@@ -9,7 +9,7 @@
 //! notice that when they come to it.
 //!
 //! ```text
-//! magic "kithidx2", file count u32,
+//! magic "kithidx3", file count u32,
 //! per file: name length u32, name, length u64, inode u64, ctime seconds i64, nanoseconds i64;
 //! check [32] = derive("disk checksum", index key, [all that goes before])
 //! ```
@@ -19,7 +19,7 @@
 //! wrote.
 //!
 //! ```text
-//! magic "kithopn1", of sled's file inode u64, device u64, mount u64; boot id; check [32] as above
+//! magic "kithopn2", of sled's file inode u64, device u64, mount u64; boot id; check [32] as above
 //! ```
 
 use crate::keys::{Purpose, derive_array};
@@ -29,9 +29,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kithidx2";
+const MAGIC: &[u8; 8] = b"kithidx3";
 
-const OPEN_MAGIC: &[u8; 8] = b"kithopn1";
+const OPEN_MAGIC: &[u8; 8] = b"kithopn2";
 /// Linux: 36 characters that are others after every start of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 

@@ -51,6 +51,9 @@ impl Fold {
         over: &mut Overlay<'_>,
         places: &[u64],
     ) -> Result<(), FoldError> {
+        if !places.is_empty() {
+            self.turns.tail_changed();
+        }
         for at in places {
             if let Some(n) = self.tail.remove(at) {
                 self.places.remove(&n);

@@ -6,19 +6,25 @@
 //! batch the caller commits before the next call; if that fails, the fold is to be opened
 //! again from the table. [`Fold::open`] resumes from whatever was committed.
 
+mod applied;
 mod footprints;
 mod local;
+mod moment;
 mod order;
 mod record;
 mod take;
+mod versions;
 
 use super::state::{encode, single, tables};
-use super::{Batch, Operation, Overlay, Table, TableError, Touched, Vector, View, recount, touched};
+use super::{Batch, Operation, Overlay, Table, TableError, TimeNs, Touched, Vector, View, recount, touched};
 use crate::keys::{EntryHash, LogId};
 use crate::wire::Head;
 use footprints::Footprints;
+pub use moment::{Moment, Turns};
+pub use record::OrderKey;
 use record::{Counters, HeadRecord, Known, Pending, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
+pub use versions::Version;
 
 /// What to commit, and what it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +105,10 @@ pub struct Fold {
     awaited: BTreeMap<EntryHash, BTreeSet<EntryHash>>,
     /// Entries, and bytes of them, that may wait.
     room: (usize, usize),
+    /// No entry is believed to be from later.
+    now: TimeNs,
+    /// What was taken back in the order and in the tail.
+    turns: Turns,
 }
 
 impl Fold {
@@ -118,6 +128,8 @@ impl Fold {
             waiting_bytes: 0,
             awaited: BTreeMap::new(),
             room: (WAITING_MAX, WAITING_BYTES_MAX),
+            now: TimeNs::MAX,
+            turns: Turns::default(),
         };
         check_rules(view)?;
         for head in view.group::<HeadRecord>(tables::HEAD, &[], "a log's head")? {
@@ -195,6 +207,11 @@ impl Fold {
         self.counters.applied
     }
 
+    /// Which entry stands at a place of the order (from 0).
+    pub fn stood(&self, table: &dyn Table, place: u64) -> Result<super::Stood, FoldError> {
+        Ok(applied::stood(table, place)?)
+    }
+
     /// This device's log.
     pub fn log(&self) -> LogId {
         self.log
@@ -216,6 +233,12 @@ impl Fold {
     /// Whether so many more entries, of so many bytes, may wait.
     fn has_room(&self, entries: usize, bytes: usize) -> bool {
         self.waiting.len() + entries <= self.room.0 && self.waiting_bytes.saturating_add(bytes) <= self.room.1
+    }
+
+    /// What this machine's clock says: an entry that claims to be from later is taken to be from now, so
+    /// that a clock that is years ahead hides nothing of the years between. (It changes nothing else.)
+    pub fn set_now(&mut self, now: TimeNs) {
+        self.now = now;
     }
 
     /// While what this machine has is read again there is room for all of it: what was turned

@@ -1,7 +1,8 @@
 //! Rewind and replay.
 
-use super::super::{Author, Batch, Overlay, apply_catalogue, apply_over};
-use super::record::{Applied, Body, OrderKey, Pending};
+use super::super::{Author, Overlay, TimeNs, apply_catalogue, apply_over};
+use super::applied::{Applied, stood};
+use super::record::{Body, OrderKey, Pending};
 use super::{Fold, FoldError};
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ impl Fold {
     /// Do them again, on top of what is there now.
     pub(super) fn replay_tail(&mut self, over: &mut Overlay<'_>, from: u64) -> Result<(), FoldError> {
         let places: Vec<u64> = self.tail.range(from..).map(|(at, _)| *at).collect();
+        self.turns.tail_changed();
         for at in places {
             let mut pending = Pending::read(over, at)?;
             over.mark();
@@ -37,35 +39,46 @@ impl Fold {
         again: &mut BTreeSet<OrderKey>,
     ) -> Result<(), FoldError> {
         while let Some(last) = self.counters.last.filter(|last| *last > first) {
-            let applied = Applied::read(over, self.counters.applied - 1)?;
+            let ordinal = self.counters.applied - 1;
+            let applied = Applied::read(over, ordinal)?;
             debug_assert_eq!(applied.order, last);
+            applied.remove(over, ordinal)?;
             over.put_all(applied.undo)?;
             again.insert(last);
-            self.counters.applied -= 1;
-            self.counters.last = match self.counters.applied {
-                0 => None,
-                n => Some(Applied::read(over, n - 1)?.order),
-            };
+            self.counters.applied = ordinal;
+            let before = ordinal.checked_sub(1).map(|n| stood(over, n)).transpose()?;
+            self.counters.last = before.map(|stood| stood.order);
+            self.counters.since = before.map_or(0, |stood| stood.since);
+            self.turns.rewound();
         }
         Ok(())
     }
 
     /// Apply an entry after all others, and record it.
     pub(super) fn append(&mut self, over: &mut Overlay<'_>, order: OrderKey) -> Result<(), FoldError> {
-        let undo = apply_entry(over, order)?;
-        self.record(over, Applied { order, undo })
+        let done = apply_entry(over, order)?;
+        self.record(over, done);
+        Ok(())
     }
 
-    pub(super) fn record(&mut self, over: &mut Overlay<'_>, applied: Applied) -> Result<(), FoldError> {
-        applied.put(over, self.counters.applied)?;
+    /// An entry was applied after all others. `since` is its claim here.
+    pub(super) fn record(&mut self, over: &mut Overlay<'_>, mut applied: Applied) {
+        applied.since = applied.since.min(self.now).max(self.counters.since);
+        applied.put(over, self.counters.applied);
         self.counters.last = Some(applied.order);
+        self.counters.since = applied.since;
         self.counters.applied += 1;
-        Ok(())
     }
 }
 
-/// Do what an entry says; what takes it back.
-pub(super) fn apply_entry(over: &mut Overlay<'_>, order: OrderKey) -> Result<Batch, FoldError> {
+/// When an entry was made, as it says. (Without operations: at the beginning of time, which is to say
+/// when the entry before it was.)
+pub(super) fn claimed(body: &Body) -> TimeNs {
+    body.operations.iter().map(|op| op.time).max().unwrap_or(TimeNs::MIN)
+}
+
+/// Do what an entry says; what takes it back, and when it claims to be from.
+pub(super) fn apply_entry(over: &mut Overlay<'_>, order: OrderKey) -> Result<Applied, FoldError> {
     let body = Body::read(over, &order.hash)?;
     over.mark();
     for op in &body.operations {
@@ -74,5 +87,5 @@ pub(super) fn apply_entry(over: &mut Overlay<'_>, order: OrderKey) -> Result<Bat
     for record in &body.catalogue {
         apply_catalogue(over, record)?;
     }
-    Ok(over.take_undo())
+    Ok(Applied { order, since: claimed(&body), undo: over.take_undo() })
 }

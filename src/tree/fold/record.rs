@@ -1,7 +1,7 @@
 //! What the fold keeps in its tables.
 
 use super::super::state::{decode, encode, entry_key, ordinal_key, tables};
-use super::super::{Batch, Key, Opened, Operation, Overlay, Table, TableError, View};
+use super::super::{Batch, Key, Opened, Operation, Overlay, Table, TableError, TimeNs, View};
 use crate::content::CatalogueRecord;
 use crate::keys::{EntryHash, LogId};
 use crate::wire::Head;
@@ -22,8 +22,9 @@ pub struct Counters {
     pub log: Option<LogId>,
     /// Entries applied: their records are numbered from 0.
     pub applied: u64,
-    /// The last of them.
+    /// The last of them, and since when it stands there.
     pub last: Option<OrderKey>,
+    pub since: TimeNs,
     /// The next place in the tail.
     pub next: u64,
     /// The largest operation number this log used.
@@ -108,28 +109,6 @@ impl Waiting {
     }
 }
 
-/// An applied entry's record: its place in the order, and what takes it back.
-pub struct Applied {
-    pub order: OrderKey,
-    pub undo: Batch,
-}
-
-impl Applied {
-    pub fn read(table: &dyn Table, ordinal: u64) -> Result<Applied, TableError> {
-        let bytes = table.get(&ordinal_key(tables::APPLIED, ordinal))?;
-        let bytes =
-            bytes.ok_or_else(|| TableError(format!("the record of applied entry {ordinal} is missing")))?;
-        let (order, undo) = postcard::take_from_bytes(&bytes)
-            .map_err(|_| TableError(format!("the record of applied entry {ordinal} is damaged")))?;
-        Ok(Applied { order, undo: read_undo(undo)? })
-    }
-    pub fn put(&self, over: &mut Overlay<'_>, ordinal: u64) -> Result<(), TableError> {
-        let mut bytes = encode(&self.order);
-        write_undo(&mut bytes, &self.undo);
-        over.put(ordinal_key(tables::APPLIED, ordinal), Some(bytes))
-    }
-}
-
 /// A pending operation's record.
 pub struct Pending {
     /// Place in the tail.
@@ -177,17 +156,21 @@ impl Pending {
 /// Keys and previous values, each as length and bytes. (serde would go byte by byte.)
 fn write_undo(out: &mut Vec<u8>, undo: &Batch) {
     for (key, value) in &undo.writes {
-        out.push(key.table);
-        out.push(u8::from(value.is_some()));
-        let parts = [Some(&key.group), Some(&key.item), value.as_ref()];
-        for part in parts.into_iter().flatten() {
-            out.extend_from_slice(&(part.len() as u64).to_le_bytes()[..4]);
-            out.extend_from_slice(part);
-        }
+        write_value(out, key, value.as_deref());
     }
 }
 
-fn read_undo(mut bytes: &[u8]) -> Result<Batch, TableError> {
+pub(super) fn write_value(out: &mut Vec<u8>, key: &Key, value: Option<&[u8]>) {
+    out.push(key.table);
+    out.push(u8::from(value.is_some()));
+    let parts = [Some(&key.group[..]), Some(&key.item[..]), value];
+    for part in parts.into_iter().flatten() {
+        out.extend_from_slice(&(part.len() as u64).to_le_bytes()[..4]);
+        out.extend_from_slice(part);
+    }
+}
+
+pub(super) fn read_undo(mut bytes: &[u8]) -> Result<Batch, TableError> {
     let mut out = Batch::default();
     while let Some(([table, some], rest)) = bytes.split_first_chunk() {
         bytes = rest;

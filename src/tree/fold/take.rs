@@ -2,8 +2,9 @@
 
 use super::super::state::encode;
 use super::super::{Batch, Key, Opened, Overlay, Table, apply_catalogue};
-use super::order::apply_entry;
-use super::record::{Applied, Body, HeadRecord, Known, OrderKey, Pending, Waiting, read_waiting};
+use super::applied::Applied;
+use super::order::{apply_entry, claimed};
+use super::record::{Body, HeadRecord, Known, OrderKey, Pending, Waiting, read_waiting};
 use super::{Fold, FoldError, Step};
 use crate::keys::EntryHash;
 use std::collections::{BTreeMap, BTreeSet};
@@ -228,7 +229,8 @@ impl Fold {
         }
         undo.extend(over.take_undo().writes);
         self.remove_from_tail(over, carried)?;
-        self.record(over, Applied { order, undo: Batch { writes: undo.into_iter().collect() } })?;
+        let undo = Batch { writes: undo.into_iter().collect() };
+        self.record(over, Applied { order, since: claimed(&body), undo });
         Ok(true)
     }
 
@@ -242,15 +244,15 @@ impl Fold {
         let mut beside = Overlay::new(&*over);
         let mut applied = Vec::new();
         for &order in fresh {
-            let undo = apply_entry(&mut beside, order)?;
+            let done = apply_entry(&mut beside, order)?;
             if self.footprints.meet(&beside.take_footprint()) {
                 return Ok(false);
             }
-            applied.push(Applied { order, undo });
+            applied.push(done);
         }
         let batch = beside.into_batch();
         over.put_all(batch)?;
-        applied.into_iter().try_for_each(|applied| self.record(over, applied))?;
+        applied.into_iter().for_each(|applied| self.record(over, applied));
         Ok(true)
     }
 }

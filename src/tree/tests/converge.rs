@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A random change as a mount would make it of what it shows (sometimes of what it showed
 /// some time ago, as an open handle does).
-fn change(dice: &mut Dice, site: &Site, old: &[Inode]) -> Option<Change> {
+pub(super) fn change(dice: &mut Dice, site: &Site, old: &[Inode]) -> Option<Change> {
     let view = site.view();
     let mut dirs = vec![ROOT];
     let mut names: Vec<(ObjectId, Name, Inode)> = Vec::new();

@@ -7,6 +7,7 @@ mod entries;
 mod folding;
 mod model;
 mod names;
+mod past;
 mod queues;
 mod support;
 mod waiting;
