@@ -13,6 +13,8 @@ const SETUID: u16 = 0o4000;
 const GROUP_EXEC: u16 = 0o010;
 /// What stat(2) counts room in: a disk's blocks, whole.
 const BLOCK: u32 = 4096;
+/// Bytes and blocks of 512 that a directory is said to take.
+const DIR_SIZE: (u64, u64) = (4096, 8);
 
 impl Shared {
     /// Attributes of an inode as it was read. `settles`: [`Shared::settles`] from before that.
@@ -36,24 +38,8 @@ impl Shared {
     }
 
     fn attr_with(&self, inode: &Inode, live: Option<Arc<Live>>) -> Attr {
-        let a = inode.attrs;
-        let mut attr = Attr {
-            ino: inode.ino,
-            kind: FileKind::from(&inode.kind),
-            size: inode.size,
-            blocks: inode.allocated.div_ceil(512),
-            mode: a.mode,
-            nlink: inode.nlink(),
-            uid: a.uid,
-            gid: a.gid,
-            rdev: if let Kind::Device { rdev, .. } = inode.kind { rdev } else { 0 },
-            atime: a.atime,
-            mtime: a.mtime,
-            ctime: a.ctime,
-            btime: a.btime,
-        };
+        let mut attr = plain(inode);
         if inode.is_dir() {
-            (attr.size, attr.blocks) = (4096, 8);
             if let Some((mtime, ctime)) = self.later_times(inode) {
                 (attr.mtime, attr.ctime) = (attr.mtime.max(mtime), attr.ctime.max(ctime));
             }
@@ -61,6 +47,27 @@ impl Shared {
             overlay(&mut attr, &live);
         }
         attr
+    }
+}
+
+/// What the tree says.
+pub fn plain(inode: &Inode) -> Attr {
+    let a = inode.attrs;
+    let (size, blocks) = if inode.is_dir() { DIR_SIZE } else { (inode.size, inode.allocated.div_ceil(512)) };
+    Attr {
+        ino: inode.ino,
+        kind: FileKind::from(&inode.kind),
+        size,
+        blocks,
+        mode: a.mode,
+        nlink: inode.nlink(),
+        uid: a.uid,
+        gid: a.gid,
+        rdev: if let Kind::Device { rdev, .. } = inode.kind { rdev } else { 0 },
+        atime: a.atime,
+        mtime: a.mtime,
+        ctime: a.ctime,
+        btime: a.btime,
     }
 }
 

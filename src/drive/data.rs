@@ -2,6 +2,7 @@
 
 use super::api::{Attr, Caller, Error, Handle, Ino, OpenMode, Result, SetAttr};
 use super::live::{Live, OpenFile};
+use super::past::is_past;
 use super::shared::{Shared, index_error};
 use crate::content::{CHUNK_LEN, Content, SIZE_MAX};
 use crate::tree::{Inode, Kind};
@@ -225,7 +226,8 @@ impl Shared {
             state.opens -= 1;
             state.opens == 0
         };
-        if last {
+        // Of the past nothing is gone, whatever became of it since.
+        if last && !is_past(live.ino) {
             self.discard_if_gone(&live);
             self.lives.lock().drop_if_idle(&live);
         }
@@ -278,7 +280,7 @@ impl Shared {
     }
 }
 
-fn check_file(inode: &Inode) -> Result<()> {
+pub fn check_file(inode: &Inode) -> Result<()> {
     match inode.kind {
         Kind::File => Ok(()),
         Kind::Dir => Err(Error::IsDir),

@@ -2,29 +2,50 @@
 
 use super::api::*;
 use super::live_drive::Drive;
+use super::past::is_past;
 use crate::tree::{Cursor, Kind};
 use bytes::Bytes;
 
 impl Files for Drive {
     fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
-        self.shared.meta_lookup(parent, name)
+        match self.shared.past_lookup(parent, name) {
+            Some(found) => found,
+            None => self.shared.meta_lookup(parent, name),
+        }
     }
     /// Inodes without names stay in the tree (an edit elsewhere may revive them), so nothing
-    /// has to be kept for the kernel.
-    fn forget(&self, _ino: Ino, _count: u64) {}
+    /// has to be kept for the kernel, but for those of the past.
+    fn forget(&self, ino: Ino, count: u64) {
+        if is_past(ino) {
+            self.shared.past_forget(ino, count);
+        }
+    }
+    fn remember(&self, inos: &[Ino]) {
+        if inos.iter().any(|ino| is_past(*ino)) {
+            self.shared.past_remember(inos);
+        }
+    }
     fn content_epoch(&self, ino: Ino) -> u64 {
         self.shared.epochs.lock().get(ino)
     }
     fn getattr(&self, ino: Ino) -> Result<Attr> {
+        if is_past(ino) {
+            return self.shared.past_getattr(ino);
+        }
         self.shared.meta_getattr(ino)
     }
     fn setattr(&self, ino: Ino, set: SetAttr, caller: Caller) -> Result<Attr> {
+        self.shared.is_present_inode(ino)?;
         self.shared.meta_setattr(ino, set, caller)
     }
     async fn truncate(&self, ino: Ino, size: u64, set: SetAttr, caller: Caller) -> Result<Attr> {
+        self.shared.is_present_inode(ino)?;
         self.shared.truncate_inode(ino, size, set, caller).await
     }
     fn readdir(&self, dir: Ino, after: Option<Cursor>, limit: usize) -> Result<Vec<DirEntry>> {
+        if is_past(dir) {
+            return self.shared.past_readdir(dir, after, limit);
+        }
         self.shared.meta_readdir(dir, after, limit)
     }
     fn each_name(
@@ -33,32 +54,48 @@ impl Files for Drive {
         after: Option<Cursor>,
         each: &mut dyn FnMut(DirName<'_>) -> bool,
     ) -> Result<()> {
+        if is_past(dir) {
+            return self.shared.past_each_name(dir, after, each);
+        }
         self.shared.meta_each_name(dir, after, each)
     }
     fn parent(&self, dir: Ino) -> Result<Ino> {
+        if is_past(dir) {
+            return self.shared.past_parent(dir);
+        }
         self.shared.meta_parent(dir)
     }
     fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
+        if is_past(ino) {
+            return self.shared.past_readlink(ino);
+        }
         self.shared.meta_readlink(ino)
     }
     fn mknod(&self, parent: Ino, name: &[u8], kind: NodeKind, mode: u16, caller: Caller) -> Result<Attr> {
+        self.shared.is_present(parent, name)?;
         self.shared.meta_mknod(parent, name, kind, mode, caller)
     }
     fn mkdir(&self, parent: Ino, name: &[u8], mode: u16, caller: Caller) -> Result<Attr> {
+        self.shared.is_present(parent, name)?;
         let settles = self.shared.settles();
         let inode = self.shared.meta_create(parent, name, Kind::Dir, mode, caller)?;
         Ok(self.shared.attr(&inode, settles))
     }
     fn symlink(&self, parent: Ino, name: &[u8], target: &[u8], caller: Caller) -> Result<Attr> {
+        self.shared.is_present(parent, name)?;
         self.shared.meta_symlink(parent, name, target, caller)
     }
     fn link(&self, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr> {
+        self.shared.is_present_inode(ino)?;
+        self.shared.is_present(parent, name)?;
         self.shared.meta_link(ino, parent, name)
     }
     fn unlink(&self, parent: Ino, name: &[u8], _caller: Caller) -> Result<()> {
+        self.shared.is_present(parent, name)?;
         self.shared.meta_unlink(parent, name)
     }
     fn rmdir(&self, parent: Ino, name: &[u8], _caller: Caller) -> Result<()> {
+        self.shared.is_present(parent, name)?;
         self.shared.meta_rmdir(parent, name)
     }
     fn rename(
@@ -69,6 +106,8 @@ impl Files for Drive {
         exchange: bool,
         _caller: Caller,
     ) -> Result<()> {
+        self.shared.is_present(from.0, from.1)?;
+        self.shared.is_present(to.0, to.1)?;
         self.shared.meta_rename(from, to, noreplace, exchange)
     }
     fn create(
@@ -79,9 +118,13 @@ impl Files for Drive {
         open: OpenMode,
         caller: Caller,
     ) -> Result<(Attr, Handle)> {
+        self.shared.is_present(parent, name)?;
         self.shared.create_file(parent, name, mode, open, caller)
     }
     async fn open(&self, ino: Ino, open: OpenMode) -> Result<Handle> {
+        if is_past(ino) {
+            return self.shared.past_open(ino, open);
+        }
         self.shared.open_file(ino, open).await
     }
     async fn read(&self, handle: Handle, offset: u64, len: u32) -> Result<Bytes> {
@@ -117,6 +160,9 @@ impl Files for Drive {
         self.shared.copy_range(from, to, len).await
     }
     fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
+        if is_past(ino) {
+            return self.shared.past_getxattr(ino, name);
+        }
         self.shared.meta_getxattr(ino, name)
     }
     fn setxattr(
@@ -128,12 +174,17 @@ impl Files for Drive {
         replace: bool,
         _caller: Caller,
     ) -> Result<()> {
+        self.shared.is_present_inode(ino)?;
         self.shared.meta_setxattr(ino, name, value, create, replace)
     }
     fn removexattr(&self, ino: Ino, name: &[u8], _caller: Caller) -> Result<()> {
+        self.shared.is_present_inode(ino)?;
         self.shared.meta_removexattr(ino, name)
     }
     fn listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
+        if is_past(ino) {
+            return self.shared.past_listxattr(ino);
+        }
         self.shared.meta_listxattr(ino)
     }
     fn statfs(&self) -> Result<StatFs> {

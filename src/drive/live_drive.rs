@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::api::{Ino, Invalidation, Result};
+use super::conflicts::Conflict;
 use super::live::Live;
 use super::pins::{PinReport, Unpin};
 use super::setup::{DriveSetup, OpenError};
@@ -10,7 +11,7 @@ use super::start::start;
 use super::status::{DriveStatus, FileState};
 use crate::grid::Level;
 use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, NodeId, PersonId, Power, Signed};
-use crate::tree::ObjectId;
+use crate::tree::{ObjectId, Version};
 use crate::wire::Head;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -173,6 +174,14 @@ impl Drive {
     /// What is pinned, as it was found last.
     pub fn pins(&self) -> Vec<PinReport> {
         self.shared.pin_reports()
+    }
+    /// What was under a path, latest first.
+    pub fn versions(&self, path: &[u8]) -> Result<Vec<Version>> {
+        self.shared.versions(path)
+    }
+    /// Paths that have a conflict name, at most `limit`, and how many there are.
+    pub fn conflicts(&self, limit: usize) -> Result<(Vec<Conflict>, usize)> {
+        self.shared.conflicts(limit)
     }
     /// Forget opened pages.
     pub fn drop_pages(&self) {

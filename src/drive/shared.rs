@@ -7,6 +7,7 @@ use super::dirty::{Layer, SealedLayer};
 use super::friends::DriveGrid;
 use super::live::{Live, LiveTable};
 use super::lost::LostShares;
+use super::past::Past;
 use super::pending::{Pending, PendingOps};
 use super::pins::Pins;
 use super::records;
@@ -128,6 +129,8 @@ pub struct Shared {
     pub authoring: tokio::sync::Mutex<()>,
     /// The admin log's file has less than memory.
     pub admin_unsaved: AtomicBool,
+    /// What is looked at of what was.
+    pub past: Past,
     /// A log has what the index does not.
     pub index_behind: AtomicBool,
 }

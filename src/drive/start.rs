@@ -5,6 +5,7 @@ use super::api::Invalidation;
 use super::chunks::PageCache;
 use super::live::Live;
 use super::lost::{LOST, LostShares};
+use super::past::Past;
 use super::pending::PendingOps;
 use super::pins::{PINS, Pins};
 use super::rebuild::{Rebuild, restore_operations};
@@ -180,6 +181,7 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         pins_wake: Default::default(),
         repairing: Default::default(),
         closing: watch::Sender::new(false),
+        past: Past::default(),
         index_behind: AtomicBool::new(false),
         admin_unsaved: AtomicBool::new(false),
         authoring: tokio::sync::Mutex::new(()),

@@ -12,11 +12,24 @@ const XATTR_VALUE_MAX: usize = 64 << 10;
 /// Names below this are answered, not stored, and not listed.
 const OWN_XATTRS: &[u8] = b"user.kith.";
 const STATE_XATTR: &[u8] = b"user.kith.state";
+/// Equal where contents are the same version of a file, today's and those of the past; absent while
+/// a file differs from the version it has.
+pub const VERSION_XATTR: &[u8] = b"user.kith.version";
+/// Of what has a conflict name: the name that was wanted.
+const CONFLICT_XATTR: &[u8] = b"user.kith.conflict";
 
 impl Shared {
     pub fn meta_getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
         if name == STATE_XATTR {
             return Ok(self.file_state(ino)?.to_string().into_bytes());
+        }
+        if name == VERSION_XATTR {
+            let dirty = self.live(ino).is_some_and(|live| live.state.lock().dirty.is_some());
+            return if dirty { Err(Error::NoAttr) } else { version(&inode(self.view(), ino)?) };
+        }
+        if name == CONFLICT_XATTR {
+            let displaced = inode(self.view(), ino)?.displaced.ok_or(Error::NoAttr)?;
+            return Ok(displaced.wanted.name);
         }
         if !storable(name) {
             return Err(Error::NoAttr);
@@ -75,6 +88,15 @@ impl Shared {
         let object = self.object(ino)?;
         let all = self.view().xattrs(object).map_err(index_error)?;
         Ok(all.into_iter().map(|x| x.name).collect())
+    }
+}
+
+/// Which version of a file an inode has.
+pub fn version(inode: &Inode) -> Result<Vec<u8>> {
+    match (inode.is_file(), inode.version) {
+        (false, _) => Err(Error::NoAttr),
+        (true, None) => Ok(b"empty".to_vec()),
+        (true, Some(id)) => Ok(format!("{}@{}", id.n, id.log).into_bytes()),
     }
 }
 

@@ -93,7 +93,7 @@ fn local_minute(time: TimeNs, utc_offset_min: i16) -> String {
 }
 
 /// Year, month and day of a day since 1970 (Howard Hinnant's `civil_from_days`).
-fn civil(days: i64) -> (i64, i64, i64) {
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);
