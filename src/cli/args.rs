@@ -1,6 +1,6 @@
 //! The command line, as data.
 
-use crate::cli::say::{parse_seconds, parse_size, parse_validity};
+use crate::cli::say::{parse_moment, parse_seconds, parse_size, parse_validity};
 use crate::daemon::api::Until;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -51,6 +51,12 @@ pub enum Verb {
     Sync(Sync),
     /// Keep what is at and below PATH on this machine; without PATH: say what is kept
     Pin(Pin),
+    /// What was at PATH and when, deleted things included
+    History { path: PathBuf },
+    /// Bring back what was at PATH (a file or a whole tree); what came there since stays
+    Restore(Restore),
+    /// Files that two changed at once: list them, or settle one
+    Conflicts(Conflicts),
     /// A grid of six nodes on this machine, mounted, ready for files
     Demo(Demo),
     /// Measure this machine and kith on it; prints figures beside their targets
@@ -199,6 +205,39 @@ pub struct Pin {
     /// Keep it no more, and free the room of what friends keep safely
     #[arg(long, requires = "path")]
     pub free: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Restore {
+    pub path: PathBuf,
+    /// As it was at this time: 2026-11-26, 2026-11-26T14:05, or 2h, 3d for so long ago (default, of
+    /// a deleted file: when it was there last)
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub at: Option<String>,
+    /// Into this directory instead of where it was
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Conflicts {
+    /// The one with the conflict name
+    pub path: Option<PathBuf>,
+    /// Which stays under the name: what was made on this machine, what was not, or both (the one with
+    /// the conflict name then gets a plain one). What is replaced can be brought back from the history
+    #[arg(long, requires = "path", value_name = "WHICH")]
+    pub keep: Option<Keep>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keep {
+    Mine,
+    Theirs,
+    Both,
+    /// The one with the conflict name, whoever made it
+    Copy,
+    /// The one with the name, whoever made it
+    Original,
 }
 
 #[derive(Args, Debug)]

@@ -7,10 +7,12 @@ mod args;
 #[cfg(feature = "mount")]
 mod bench;
 mod client;
+mod conflicts;
 mod daemon;
 mod demo;
 mod drive;
 mod friend;
+mod history;
 mod init;
 mod invite;
 mod join;
@@ -19,6 +21,7 @@ mod mount;
 pub mod mount_kith;
 mod node_process;
 mod pin;
+mod restore;
 pub mod say;
 mod status;
 mod sync;
@@ -140,6 +143,9 @@ fn run(cli: Cli) -> Outcome<()> {
         Verb::Status { path, watch } => status::status(&cx, path, watch),
         Verb::Sync(a) => sync::sync(&cx, &a),
         Verb::Pin(a) => pin::pin(&cx, &a),
+        Verb::History { path } => history::history(&cx, &path),
+        Verb::Restore(a) => restore::restore(&cx, &a),
+        Verb::Conflicts(a) => conflicts::conflicts(&cx, &a),
         Verb::Daemon(a) => daemon::daemon(&cx, &a),
         #[cfg(feature = "mount")]
         Verb::Bench(a) => bench::bench(&cx, &a),

@@ -91,6 +91,24 @@ pub fn parse_seconds(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| format!("'{text}' is too long"))
 }
 
+/// A moment: a date and time as they are (the drive reads them), or how long ago.
+pub fn parse_moment(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let ago = text.strip_suffix("ago").map_or(text, str::trim_end);
+    if ago.ends_with(|c: char| c.is_ascii_alphabetic()) && !ago.ends_with('Z') {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_err(|_| "this machine's clock stands before 1970".to_string())?;
+        let then = now.checked_sub(std::time::Duration::from_secs(parse_seconds(ago)?));
+        let then = then.ok_or_else(|| format!("'{text}' is before 1970"))?;
+        return Ok(format!("@{}.{:09}", then.as_secs(), then.subsec_nanos()));
+    }
+    match text {
+        "" | "." | ".." => Err(format!("'{text}' is not a time; try 2026-11-26T14:05 or 2h")),
+        _ if text.contains('/') => Err(format!("'{text}' is not a time; try 2026-11-26T14:05 or 2h")),
+        _ => Ok(text.into()),
+    }
+}
+
 /// How long a ticket is good: thirty days at most.
 pub fn parse_validity(text: &str) -> Result<u64, String> {
     let seconds = parse_seconds(text)?;

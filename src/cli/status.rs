@@ -45,6 +45,11 @@ fn people(r: &Report) {
         if let Some(line) = say::waiting(d.waiting_files, d.waiting_bytes) {
             out!("  {line}");
         }
+        match d.conflicts {
+            0 => {}
+            1 => out!("  1 file was changed by two at once: kith conflicts"),
+            n => out!("  {n} files were changed by two at once: kith conflicts"),
+        }
         d.problems.iter().for_each(|p| out!("  ! {}", say::escaped(p)));
     }
     if r.drives.is_empty() {

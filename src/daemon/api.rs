@@ -124,6 +124,12 @@ pub enum Request {
         #[serde(default)]
         free: bool,
     },
+    /// What was at a path, whether or not something is now.
+    History {
+        path: PathBuf,
+    },
+    /// What has a conflict name, in all drives.
+    Conflicts,
     /// Forget what can be fetched again (caches and memory; never unsaved data).
     DropCaches,
     Stop,
@@ -180,6 +186,47 @@ pub enum Line {
     Freed {
         bytes: u64,
     },
+    /// The mount that a path is in, the rest of the path, and what was there, latest first.
+    History {
+        mount: PathBuf,
+        inside: PathBuf,
+        versions: Vec<VersionLine>,
+    },
+    Conflicts {
+        conflicts: Vec<ConflictLine>,
+        /// How many there are; not all of them may be listed.
+        count: u64,
+    },
+}
+
+/// What was under a name for a while.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VersionLine {
+    /// Since when, in this machine's time, as `--at` takes it.
+    pub since: String,
+    /// file, directory, symlink, special; nothing, where it was removed.
+    pub kind: String,
+    pub bytes: u64,
+    /// When it was last written to, in this machine's time.
+    pub modified: String,
+    /// The device that did it; None: before all that is kept.
+    pub by: Option<String>,
+}
+
+/// Two things that wanted one name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ConflictLine {
+    pub drive: String,
+    /// With the mount's directory where the drive is mounted, else inside the drive.
+    pub path: PathBuf,
+    pub wanted: PathBuf,
+    /// Something has the wanted name.
+    pub taken: bool,
+    /// Made on this machine: what has the conflict name, what has the wanted one.
+    pub ours: bool,
+    pub theirs_is_ours: bool,
+    pub modified: String,
+    pub bytes: u64,
 }
 
 /// One place that is kept on this machine.
@@ -292,6 +339,9 @@ pub struct DriveReport {
     pub waiting_files: u64,
     pub waiting_bytes: u64,
     pub problems: Vec<String>,
+    /// Things with a conflict name.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 /// `kith status`.

@@ -6,6 +6,7 @@ mod capabilities;
 pub mod config;
 mod control;
 mod drives;
+mod history;
 pub mod home;
 mod joining;
 mod keyring;

@@ -96,6 +96,8 @@ impl Runner {
             }
             Request::Sync { path, timeout_s, until } => self.sync(path, timeout_s, until, progress).await,
             Request::Pin { path, free } => self.pin(path, free).await,
+            Request::History { path } => self.history(&path),
+            Request::Conflicts => self.conflicts(),
             Request::DropCaches => {
                 for d in node.drives() {
                     d.drive.drop_caches().await;
@@ -167,6 +169,7 @@ impl Runner {
                 waiting_files: 0,
                 waiting_bytes: 0,
                 problems,
+                conflicts: 0,
             }
         };
         let unopened = self.node.unopened.lock().clone();
@@ -216,6 +219,7 @@ impl Runner {
             waiting_files: status.unsafe_files,
             waiting_bytes: status.bytes_to_upload,
             problems,
+            conflicts: status.conflicts,
         }
     }
 

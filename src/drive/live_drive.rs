@@ -11,7 +11,7 @@ use super::start::start;
 use super::status::{DriveStatus, FileState};
 use crate::grid::Level;
 use crate::keys::{AdminLog, DriveId, DriveKeys, Epoch, LevelKey, LogId, NodeId, PersonId, Power, Signed};
-use crate::tree::{ObjectId, Version};
+use crate::tree::{ObjectId, TimeNs, Version};
 use crate::wire::Head;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -178,6 +178,10 @@ impl Drive {
     /// What was under a path, latest first.
     pub fn versions(&self, path: &[u8]) -> Result<Vec<Version>> {
         self.shared.versions(path)
+    }
+    /// A time as it is typed on this machine, to the second: not before the time itself.
+    pub fn time_name(&self, time: TimeNs) -> String {
+        super::past::second_name(time, self.shared.options.utc_offset_min)
     }
     /// Paths that have a conflict name, at most `limit`, and how many there are.
     pub fn conflicts(&self, limit: usize) -> Result<(Vec<Conflict>, usize)> {

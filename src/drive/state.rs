@@ -294,6 +294,7 @@ impl Shared {
             journal_bytes: self.journal.status().disk,
             own_bytes: self.own.used().1,
             cache_bytes: self.cache.used().1,
+            conflicts: self.conflicts(0).map_or(0, |(_, count)| count as u64),
             failed: self.failed.lock().clone(),
             notes: self.notes.lock().iter().cloned().chain(self.damaged_files()).collect(),
             losses: self.losses(),

@@ -111,6 +111,8 @@ pub struct DriveStatus {
     pub journal_bytes: u64,
     pub own_bytes: u64,
     pub cache_bytes: u64,
+    /// Things with a conflict name.
+    pub conflicts: u64,
     /// Why writes are refused, if they are.
     pub failed: Option<String>,
     /// Things a person should know, newest last (at most 20).

@@ -6,6 +6,8 @@
 mod files;
 mod time;
 
+pub use time::second_name;
+
 use super::api::{Error, Ino, ROOT_INO, Result};
 use super::shared::{Shared, index_error, tree_error};
 use crate::keys::{Purpose, hash};

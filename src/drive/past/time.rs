@@ -42,6 +42,15 @@ pub fn name(time: TimeNs, utc_offset_min: i16) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}.{:02}", minute / 60, minute % 60)
 }
 
+/// `2026-11-26T14:05:09`, the first full second that is not before a time.
+pub fn second_name(time: TimeNs, utc_offset_min: i16) -> String {
+    let seconds = time.saturating_add(SECOND - 1).div_euclid(SECOND) + i64::from(utc_offset_min) * 60;
+    let (days, second) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
+    let (year, month, day) = crate::tree::civil(days);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}", second % 60)
+}
+
 /// Beginnings of the latest `most` days (in local time) after `first`, and of the last 24 hours.
 pub fn landmarks(first: TimeNs, now: TimeNs, utc_offset_min: i16, most: i64) -> Vec<TimeNs> {
     let offset = i64::from(utc_offset_min) * MINUTE;
@@ -137,6 +146,8 @@ mod tests {
         assert_eq!(parse(b"@1795701900.25", 0), Some(THEN + SECOND / 4));
         assert_eq!(parse(b"2026-11-26", 60), parse(b"2026-11-26T00.00", 60));
         assert_eq!(parse(name(THEN, -90).as_bytes(), -90), Some(THEN));
+        assert_eq!(second_name(THEN, 60), "2026-11-26T15:05:00");
+        assert_eq!(parse(second_name(THEN + 1, 60).as_bytes(), 60), Some(THEN + SECOND));
     }
 
     #[test]

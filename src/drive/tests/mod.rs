@@ -11,6 +11,7 @@ mod long;
 mod mem_grid;
 mod model;
 mod no_room;
+mod past;
 mod pins;
 mod review;
 mod rot;
