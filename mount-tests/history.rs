@@ -2,8 +2,11 @@
 //! `kith conflicts`.
 
 mod lab;
+#[path = "../src/promises.rs"]
+mod promises;
 
 use lab::{Lab, bytes, can_mount, count, same_tree, says, snapshot, wait_until};
+use promises::promise;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -46,6 +49,8 @@ fn a_tree_that_was_overwritten_comes_back_whole() {
             fs::write(&file, b"pay us").unwrap();
         }
     }
+    // (What is replaced again before it settled was never there.)
+    lab.sync("you", "full");
     fs::remove_dir_all(mnt.join("photos/album 3")).unwrap();
     fs::remove_dir(mnt.join("photos/empty")).unwrap();
     fs::write(mnt.join("photos/album 1/new"), b"new").unwrap();
@@ -53,7 +58,8 @@ fn a_tree_that_was_overwritten_comes_back_whole() {
     fs::write(mnt.join("photos/note"), b"came later").unwrap();
     lab.sync("you", "full");
 
-    // Any program reads what was, and none changes it.
+    promise("The drive as it was at any time is in `.kith/at/TIME`, for reading.");
+    promise("What is in the past is changed by nobody: EROFS.");
     let past = mnt.join(".kith/at").join(&then);
     same_tree(&want, &snapshot(&past.join("photos")));
     let copied = lab.path("copied");
@@ -71,7 +77,9 @@ fn a_tree_that_was_overwritten_comes_back_whole() {
     assert_eq!(gone["versions"][0]["kind"], "nothing", "{gone}");
     says(&lab.kith("you", &["history", &path("nothing")]), 1, "nothing ever had that name");
 
-    // To another place, and where it was.
+    promise(
+        "A file that was overwritten, replaced or removed comes back with `kith restore`, and so does a tree.",
+    );
     let aside = lab.path("aside");
     lab.kith("you", &["restore", &path("photos"), "--at", &then, "--to", aside.to_str().unwrap()]).ok();
     same_tree(&want, &snapshot(&aside.join("photos")));

@@ -29,6 +29,7 @@ mod pins;
 mod publisher;
 mod ranges;
 mod reader;
+mod ready;
 mod rebuild;
 mod records;
 mod remake;

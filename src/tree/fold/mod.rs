@@ -235,8 +235,9 @@ impl Fold {
         self.waiting.len() + entries <= self.room.0 && self.waiting_bytes.saturating_add(bytes) <= self.room.1
     }
 
-    /// What this machine's clock says: an entry that claims to be from later is taken to be from now, so
-    /// that a clock that is years ahead hides nothing of the years between. (It changes nothing else.)
+    /// What this machine's clock says: an entry that claims to be from more than a day later is taken to
+    /// be from now, so that a clock that is years ahead hides nothing of the years between. (It
+    /// changes nothing else.)
     pub fn set_now(&mut self, now: TimeNs) {
         self.now = now;
     }

@@ -6,6 +6,9 @@ use super::record::{Body, OrderKey, Pending};
 use super::{Fold, FoldError};
 use std::collections::BTreeSet;
 
+/// What claims to be from further ahead than this is not believed.
+const CLOCKS_DIFFER: TimeNs = 86_400_000_000_000;
+
 impl Fold {
     /// Take back the pending operations from place `from` on.
     pub(super) fn rewind_tail(&self, over: &mut Overlay<'_>, from: u64) -> Result<(), FoldError> {
@@ -63,7 +66,10 @@ impl Fold {
 
     /// An entry was applied after all others. `since` is its claim here.
     pub(super) fn record(&mut self, over: &mut Overlay<'_>, mut applied: Applied) {
-        applied.since = applied.since.min(self.now).max(self.counters.since);
+        if applied.since > self.now.saturating_add(CLOCKS_DIFFER) {
+            applied.since = self.now;
+        }
+        applied.since = applied.since.max(self.counters.since);
         applied.put(over, self.counters.applied);
         self.counters.last = Some(applied.order);
         self.counters.since = applied.since;

@@ -149,7 +149,7 @@ fn a_clock_that_is_ahead_hides_nothing() {
     a.file(ROOT, "f", "1");
     a.publish();
     let mut b = Site::new(2);
-    b.next = 1 << 40;
+    b.next = 1 << 47;
     b.fold.set_now(NOW + 50);
     b.take(a.has.clone());
     b.file(ROOT, "from the future", "2");
