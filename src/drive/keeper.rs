@@ -224,6 +224,9 @@ impl Shared {
                 Ok(Err(e)) => drop(self.stop(index_error(e))),
                 Err(e) => self.note(format!("the index: {e}")),
             }
+            if let Err(e) = self.keep_admin_again().await {
+                self.note(format!("the drive's admin log: {e}"));
+            }
             self.sweep_own().await;
             if self.short.load(Ordering::Relaxed) && self.make_room().await {
                 self.short.store(false, Ordering::Relaxed);

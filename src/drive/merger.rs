@@ -142,8 +142,13 @@ impl Shared {
             }
             admin.len() > before
         };
-        // Also what an earlier call found no room for.
-        if new || self.admin_unsaved.load(Ordering::Relaxed) { self.keep_admin().await } else { Ok(()) }
+        if new { self.keep_admin().await } else { self.keep_admin_again().await }
+    }
+
+    /// What an earlier call found no room for. Friends, who are told that it is known here, do not tell it
+    /// again.
+    pub async fn keep_admin_again(&self) -> Result<()> {
+        if self.admin_unsaved.load(Ordering::Relaxed) { self.keep_admin().await } else { Ok(()) }
     }
 
     /// The admin log's records, on this machine's disk.

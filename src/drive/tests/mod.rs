@@ -1,6 +1,7 @@
 //! The drive without a kernel, on a grid in memory and disks that forget.
 
 mod acl;
+mod admin;
 mod audit;
 mod copy;
 mod crashes;

@@ -4,9 +4,9 @@
 use super::*;
 use crate::promises::promise;
 use crate::tree::{Batch, Cursor, Key, Table, TableError};
-use crate::world::{Fault, Found, Index, MemIndex, Opened};
+use crate::world::{Disk, Fault, Found, Index, MemIndex, Open, Opened};
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 const PLENTY: u8 = 0;
 /// Only what makes room is taken.
@@ -167,5 +167,111 @@ async fn an_entry_that_finds_no_room_is_written_later_and_nothing_takes_its_plac
         tokio::time::sleep(Duration::from_secs(10)).await;
         same(&a, &b, &context);
         assert_eq!(b.read("after").await, Ok(b"after".to_vec()), "{context}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_found_no_room_takes_what_deletes_and_nothing_else() {
+    let (grid, founding) = (MemGrid::new(3), found(1));
+    let a = Machine::start(&founding, 0, &grid).await;
+    for name in ["goes", "goes too", "kept"] {
+        a.write(name, name.as_bytes()).await.expect("written");
+    }
+    for name in [&b"empty"[..], b"empty too"] {
+        a.drive.mkdir(ROOT_INO, name, 0o755, ME).expect("made");
+    }
+    a.full().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    // Room for what finds none at first, and not for another file of the journal.
+    a.disk.set_capacity(a.disk.used() + (1 << 20));
+    a.disk.set_fault(Some(Fault::Fail { nth: 0, errno: 28, forever: false }));
+    a.drive.mkdir(ROOT_INO, b"waits", 0o755, ME).expect("taken before it was known");
+    for (file, dir) in [(&b"goes"[..], &b"empty"[..]), (b"goes too", b"empty too")] {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let status = a.drive.shared.journal.status();
+        assert!(status.full && status.failed.is_none(), "{status:?}");
+        assert_eq!(a.drive.mkdir(ROOT_INO, b"new", 0o755, ME).map(|_| ()), Err(Error::NoSpace));
+        assert_eq!(a.drive.create(ROOT_INO, b"new", 0o644, RW, ME).map(|_| ()), Err(Error::NoSpace));
+        let kept = (ROOT_INO, &b"kept"[..]);
+        let renamed = a.drive.rename(kept, (ROOT_INO, b"new"), false, false, ME);
+        assert_eq!(renamed.map(|_| ()), Err(Error::NoSpace));
+        a.drive.unlink(ROOT_INO, file, ME).expect("it makes room");
+        a.drive.rmdir(ROOT_INO, dir, ME).expect("it makes room");
+        a.drive.sync_inode(ROOT_INO).await.expect("and is synced");
+    }
+    let a = a.crash(Crash::Keep(0)).await;
+    assert_eq!(a.names(""), ["kept", "waits"]);
+    assert_eq!(a.read("kept").await, Ok(b"kept".to_vec()));
+}
+
+/// Indexes that open only with so many bytes free on the disk.
+struct Wanting(Arc<SimDisk>, Arc<AtomicU64>);
+
+impl Wanting {
+    fn free(&self) -> u64 {
+        self.0.space(Path::new("/")).expect("it says").free
+    }
+}
+
+impl Indexes for Wanting {
+    fn open(&self, dir: &Path, key: &[u8; 32]) -> std::result::Result<Opened, TableError> {
+        if self.free() < self.room_to_open(dir) {
+            return Err(TableError("no room on the disk".into()));
+        }
+        MemIndexes.open(dir, key)
+    }
+    fn room_to_open(&self, _dir: &Path) -> u64 {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+/// What the disk has is more than a start looks for by itself, and less than the index asks for.
+#[tokio::test(start_paused = true)]
+async fn a_start_makes_as_much_room_as_the_index_needs_and_no_more() {
+    let (grid, founding, dice) = (MemGrid::new(3), found(2), Dice::new(4));
+    let a = Machine::start(&founding, 0, &grid).await;
+    let files: Vec<_> = (0..6).map(|i| (format!("f{i}"), dice.noise(900_000))).collect();
+    for (name, bytes) in &files {
+        a.write(name, bytes).await.expect("written");
+    }
+    a.full().await;
+    let disk = Arc::new(SimDisk::new());
+    let wanting = Arc::new(Wanting(disk.clone(), Arc::default()));
+    let mut b = Machine::with(disk.clone(), wanting.clone(), &founding, 1, &grid).await;
+    // Files of a cache of this size are small ones, which go as a whole.
+    b.setup.options.cache_disk = 8 << 20;
+    let b = b.restart().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (name, bytes) in &files {
+        assert!(b.read(name).await.as_ref() == Ok(bytes), "{name}");
+    }
+    // As a journal with threads has one.
+    let journal = Path::new("/node/state/journal");
+    let reserve = disk.open(&journal.join("reserve"), Open::New).expect("made");
+    reserve.preallocate(2 << 20).expect("room");
+    drop(reserve);
+    disk.sync_dir(journal).expect("synced");
+    disk.set_capacity(disk.used() + (40 << 20));
+    let cached = || disk.paths().iter().filter(|path| path.starts_with("/node/cache")).count();
+    let before = cached();
+    assert!(before > 3, "{:?}", disk.paths());
+    // The reserve is enough.
+    wanting.1.store(wanting.free() + (1 << 20), Ordering::Relaxed);
+    let b = b.restart().await;
+    assert!(!disk.paths().contains(&journal.join("reserve")));
+    assert_eq!(cached(), before, "what was fetched stays");
+    // What was fetched is.
+    wanting.1.store(wanting.free() + (3 << 20), Ordering::Relaxed);
+    let b = b.restart().await;
+    assert!(cached() < before);
+    // Nothing is: that is said, and what is there stays good.
+    b.drive.close().await;
+    wanting.1.store(wanting.free() + (64 << 20), Ordering::Relaxed);
+    let refused = Drive::open(b.setup.clone()).await.err().expect("there is no room");
+    assert!(refused.to_string().contains("no room on the disk"), "{refused}");
+    disk.set_capacity(1 << 40);
+    let b = b.restart().await;
+    for (name, bytes) in &files {
+        assert!(b.read(name).await.as_ref() == Ok(bytes), "{name}");
     }
 }

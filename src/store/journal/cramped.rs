@@ -9,7 +9,9 @@ use std::time::Duration;
 
 const ENOSPC: i32 = 28;
 
-async fn open(disk: &SimDisk, seed: u64, reserve: u64) -> JournalOpened<Vec<Vec<u8>>> {
+type Opened = JournalOpened<Vec<Vec<u8>>>;
+
+async fn try_open(disk: &SimDisk, seed: u64, reserve: u64) -> Result<Opened, StoreError> {
     let options = JournalOptions {
         file_len: 64 << 10,
         buffer: 16 << 10,
@@ -24,7 +26,10 @@ async fn open(disk: &SimDisk, seed: u64, reserve: u64) -> JournalOpened<Vec<Vec<
         log.push(r.payload.to_vec());
     })
     .await
-    .unwrap()
+}
+
+async fn open(disk: &SimDisk, seed: u64, reserve: u64) -> Opened {
+    try_open(disk, seed, reserve).await.unwrap()
 }
 
 fn full<T: std::fmt::Debug>(done: Result<T, StoreError>) {
@@ -115,5 +120,73 @@ fn closing_without_room_says_so() {
         disk.set_fault(Some(Fault::Fail { nth: 0, errno: ENOSPC, forever: true }));
         journal.append(1, b"one").unwrap();
         full(journal.close().await);
+    });
+}
+
+/// A journal whose last sync failed, as the next process finds it: the kernel shows what the disk has not.
+async fn with_a_lost_tail(reserve: u64) -> SimDisk {
+    let disk = SimDisk::new();
+    let journal = open(&disk, 1, reserve).await.journal;
+    journal.append(1, b"synced").unwrap();
+    journal.sync_all().await.unwrap();
+    for n in 0..3u8 {
+        // A frame each.
+        journal.append(1, &[b't', n]).unwrap();
+        journal.written().await.unwrap();
+    }
+    disk.set_fault(Some(Fault::Fail { nth: 0, errno: 5, forever: false }));
+    journal.sync_all().await.unwrap_err();
+    disk.set_fault(None);
+    disk
+}
+
+fn lost_tail() -> Vec<Vec<u8>> {
+    vec![b"synced".to_vec(), vec![b't', 0], vec![b't', 1], vec![b't', 2]]
+}
+
+#[test]
+fn a_tail_that_a_failed_sync_lost_is_written_again_before_it_is_built_on() {
+    run(async {
+        let disk = with_a_lost_tail(0).await;
+        let again = open(&disk, 2, 0).await;
+        assert!(again.state == lost_tail(), "the kernel shows it: {:?}", again.state);
+        assert_eq!(again.journal.status().durable, again.journal.status().last);
+        let at_once = open(&disk.snapshot().crash(Crash::Keep(0)), 3, 0).await;
+        assert!(at_once.state == lost_tail(), "and it is said to be durable: {:?}", at_once.state);
+        again.journal.append(1, b"built on it").unwrap();
+        again.journal.sync_all().await.unwrap();
+        let after = open(&disk.crash(Crash::Keep(0)), 4, 0).await;
+        assert!(after.damage.is_empty(), "{:?}", after.damage);
+        let all = [lost_tail(), vec![b"built on it".to_vec()]].concat();
+        assert!(after.state == all, "{:?}", after.state);
+    });
+}
+
+#[test]
+fn a_lost_tail_that_finds_no_room_is_not_built_on() {
+    run(async {
+        let disk = with_a_lost_tail(0).await;
+        for nth in 0..3 {
+            disk.set_fault(Some(Fault::Fail { nth, errno: ENOSPC, forever: true }));
+            full(try_open(&disk, 2, 0).await.map(|opened| opened.records));
+        }
+        disk.set_fault(None);
+        let again = open(&disk, 3, 0).await;
+        assert!(again.state == lost_tail(), "{:?}", again.state);
+    });
+}
+
+#[test]
+fn the_reserve_is_given_for_a_lost_tail() {
+    run(async {
+        let disk = with_a_lost_tail(1 << 20).await;
+        disk.set_capacity(disk.used());
+        let before = disk.used();
+        disk.set_fault(Some(Fault::Fail { nth: 0, errno: ENOSPC, forever: false }));
+        let again = open(&disk, 2, 1 << 20).await;
+        assert!(again.state == lost_tail(), "{:?}", again.state);
+        assert!(disk.used() + (1 << 20) <= before, "the reserve is gone");
+        let after = open(&disk.crash(Crash::Keep(0)), 3, 0).await;
+        assert!(after.state == lost_tail(), "{:?}", after.state);
     });
 }

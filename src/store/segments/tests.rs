@@ -2,6 +2,8 @@ use super::*;
 use crate::store::testing::{Dice, key, run, seeds, world};
 use crate::world::{Crash, Disk, Fault, SimDisk};
 
+mod again;
+
 const DIR: &str = "/cache/segments";
 
 fn options(purpose: SegmentsUse) -> SegmentsOptions {

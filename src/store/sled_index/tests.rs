@@ -93,6 +93,23 @@ fn it_answers_as_an_ordered_map_does() {
 }
 
 #[test]
+fn what_was_doubted_is_begun_empty_however_it_ended() {
+    let ends: [fn(&dyn Index); 3] = [|index| drop(index.close()), |index| drop(index.leave()), |_| {}];
+    for end in ends {
+        let dir = filled(50);
+        let opened = open(&dir);
+        assert_eq!(opened.found, Found::All);
+        opened.index.doubt();
+        let refused = opened.index.commit(Batch { writes: vec![(key(1), Some(value(2)))] });
+        assert!(refused.is_err(), "nothing is built on it");
+        assert_eq!(opened.index.get(&key(7)).unwrap(), Some(value(7)), "reads go on");
+        end(&*opened.index);
+        drop(opened);
+        usable(&open(&dir), 50);
+    }
+}
+
+#[test]
 fn without_a_clean_end_or_with_another_key_it_is_empty() {
     let dir = filled(50);
     let opened = open(&dir);

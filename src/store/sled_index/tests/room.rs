@@ -15,10 +15,16 @@ impl Disk {
     fn new() -> Disk {
         Disk { dir: TempDir::new().unwrap(), free: Arc::new(AtomicU64::new(ENOUGH)) }
     }
-    fn open(&self) -> Result<Opened, TableError> {
+    fn indexes(&self) -> SledIndexes {
         let free = self.free.clone();
-        let indexes = SledIndexes { free: Arc::new(move |_| free.load(Ordering::Relaxed)) };
-        indexes.open(&self.dir.path().join("index"), &KEY)
+        SledIndexes { free: Arc::new(move |_| free.load(Ordering::Relaxed)) }
+    }
+    fn open(&self) -> Result<Opened, TableError> {
+        self.indexes().open(&self.dir.path().join("index"), &KEY)
+    }
+    /// What it says that opening takes.
+    fn needed(&self) -> u64 {
+        self.indexes().room_to_open(&self.dir.path().join("index"))
     }
     fn has(&self, free: u64) {
         self.free.store(free, Ordering::Relaxed);
@@ -117,10 +123,14 @@ fn what_is_kept_beside_sled_must_fit_in_too() {
     disk.has(0);
     index.close().unwrap();
     drop(index);
-    disk.has(9 << 20);
-    let refused = disk.open().err().expect("some of it was moved and is kept");
-    assert!(refused.0.contains("no room on the disk"), "{refused}");
-    disk.has(ENOUGH);
+    let needed = disk.needed();
+    assert!(needed > 9 << 20, "{needed}");
+    for short in [9 << 20, needed - 1] {
+        disk.has(short);
+        let refused = disk.open().err().expect("some of it was moved and is kept");
+        assert!(refused.0.contains("no room on the disk"), "{refused}");
+    }
+    disk.has(needed);
     let again = disk.open().unwrap();
     assert_eq!(again.found, Found::Older, "and it was not thrown away");
     assert!(again.index.get(&key(5)).unwrap().is_some());
