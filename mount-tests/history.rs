@@ -155,6 +155,9 @@ fn two_edits_at_once_are_listed_and_settled() {
     );
     assert_eq!(xattr::get(of("a"), "user.kith.conflict").unwrap().unwrap(), b"a");
     assert_eq!(fs::read(of("a")).unwrap(), b"guest's");
+    fs::rename(other.join("b"), other.join("b away")).unwrap();
+    says(&lab.kith("guest", &["conflicts", &of("b"), "--keep", "theirs"]), 1, "any more");
+    fs::rename(other.join("b away"), other.join("b")).unwrap();
     lab.kith("guest", &["conflicts", &of("a"), "--keep", "mine"]).ok();
     lab.kith("guest", &["conflicts", &of("b"), "--keep", "theirs"]).ok();
     lab.kith("guest", &["conflicts", &of("c.txt"), "--keep", "both"]).ok();

@@ -50,6 +50,13 @@ fn show(c: &ConflictLine) {
 }
 
 fn settle(c: &ConflictLine, keep: Keep) -> Outcome<()> {
+    if !c.taken && !matches!(keep, Keep::Copy | Keep::Both) {
+        return Err(Trouble::new(
+            format!("{} is not settled", c.path.display()),
+            format!("nothing is named {} any more", c.wanted.display()),
+            "say --keep copy to give it that name, or --keep both for a plain name",
+        ));
+    }
     let copy_stays = match keep {
         Keep::Copy => true,
         Keep::Original => false,

@@ -83,7 +83,7 @@ fn last_there(path: &Path, versions: &[VersionLine]) -> Outcome<String> {
         [now, ..] if now.kind != "nothing" => {
             Err(not("it is there", "say what to bring back: --at TIME; kith history lists times"))
         }
-        [_, last, ..] if last.kind != "directory" => Ok(last.since.clone()),
+        [_, last, ..] if last.kind != "directory" => Ok(last.at.clone()),
         _ => Err(not(
             "of a directory it is not known at which time you want it",
             "say --at TIME; kith history says when it was removed",
@@ -189,7 +189,11 @@ fn give(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
     for name in names[..len].split(|b| *b == 0).filter(|name| !name.is_empty()) {
         let name = OsStr::from_bytes(name);
         if let Some(value) = value(from, name) {
-            rustix::fs::lsetxattr(to, name, &value, XattrFlags::empty())?;
+            match rustix::fs::lsetxattr(to, name, &value, XattrFlags::empty()) {
+                // A disk beside the mount may have none.
+                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
     }
     let stamp = |seconds, nanoseconds: i64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as _ };

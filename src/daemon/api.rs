@@ -202,8 +202,9 @@ pub enum Line {
 /// What was under a name for a while.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct VersionLine {
-    /// Since when, in this machine's time, as `--at` takes it.
+    /// Since when, in this machine's time, to the next second; and exactly, as `--at` takes it, too.
     pub since: String,
+    pub at: String,
     /// file, directory, symlink, special; nothing, where it was removed.
     pub kind: String,
     pub bytes: u64,

@@ -4,7 +4,7 @@ use super::api::{ConflictLine, Line, Outcome, Trouble, VersionLine};
 use super::node::NodeDrive;
 use super::runner::Runner;
 use crate::drive::Conflict;
-use crate::tree::{FileKind, Version};
+use crate::tree::{FileKind, TimeNs, Version};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -52,6 +52,7 @@ fn version_line(d: &NodeDrive, version: Version) -> VersionLine {
     let kind = version.inode.as_ref().map(|inode| FileKind::from(&inode.kind));
     VersionLine {
         since: d.drive.time_name(version.since),
+        at: exact(version.since),
         kind: match kind {
             None => "nothing",
             Some(FileKind::File) => "file",
@@ -64,6 +65,12 @@ fn version_line(d: &NodeDrive, version: Version) -> VersionLine {
         modified: version.inode.map_or(String::new(), |inode| d.drive.time_name(inode.attrs.mtime)),
         by: version.author.map(|(_, label)| label),
     }
+}
+
+/// Seconds since 1970, to the nanosecond.
+fn exact(time: TimeNs) -> String {
+    const SECOND: TimeNs = 1_000_000_000;
+    format!("@{}.{:09}", time.div_euclid(SECOND), time.rem_euclid(SECOND))
 }
 
 fn conflict_line(d: &NodeDrive, mount: Option<&Path>, conflict: Conflict) -> ConflictLine {

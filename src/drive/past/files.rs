@@ -2,7 +2,7 @@
 
 use super::super::api::{Attr, DirEntry, DirName, Error, FileKind, Handle, Ino, OpenMode, ROOT_INO, Result};
 use super::super::live::Live;
-use super::super::shared::Shared;
+use super::super::shared::{Shared, tree_error};
 use super::{AT, AT_INO, OWN_DIR, OWN_INO, Then, is_past, time};
 use crate::tree::{ACL_ACCESS, Acl, Cursor, Inode, Kind, NAME_MAX, ROOT, TimeNs, cursor_of_number};
 use std::sync::Arc;
@@ -132,7 +132,7 @@ impl Shared {
             return later
                 .take(limit)
                 .map(|(cursor, name, time)| {
-                    let root = self.at(time, |moment, now| moment.inode(now, ROOT))?.ok_or(Error::Stale)?;
+                    let root = self.core.lock().fold.root_at(&*self.index, time).map_err(tree_error)?;
                     Ok(DirEntry { cursor, name, attr: self.known(time, &root, 0)? })
                 })
                 .collect();

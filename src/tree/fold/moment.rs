@@ -311,6 +311,12 @@ impl Fold {
         Ok(())
     }
 
+    /// The top directory as the entries until a time made it: found without looking at what is pending.
+    pub fn root_at(&self, table: &dyn Table, time: TimeNs) -> Result<Inode, FoldError> {
+        let moment = Moment { entries: self.entries_until(table, time)?, ..Moment::at(time) };
+        Ok(moment.inode(table, ROOT)?.unwrap_or_else(Inode::first_root))
+    }
+
     /// The state that the first `entries` entries alone made.
     pub(super) fn made_by(&self, table: &dyn Table, entries: u64) -> Result<Moment, FoldError> {
         let mut moment = Moment { entries, ..Moment::at(TimeNs::MAX) };
