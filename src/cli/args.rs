@@ -284,7 +284,7 @@ pub struct Demo {
 
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// Only these (stages, grid, ten, fs, scale, village; million); default: all but million
+    /// Only these (stages, grid, ten, fs, scale, village; million, merge); default: all but these two
     pub which: Vec<String>,
     /// A directory on the disk to measure
     #[arg(long, value_name = "DIR")]

@@ -128,7 +128,9 @@ impl Report {
             self.take(&from.join(&name), &to.join(&name));
         }
         // At the end, so that nothing is in the way of what goes into it.
-        if made {
+        let there = fs::symlink_metadata(to)?;
+        let of = |m: &Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
+        if made || of(&there) != of(meta) {
             give(from, to, meta)?;
         }
         Ok(made)

@@ -10,6 +10,7 @@ mod fs_photos;
 mod grid_lines;
 mod guard;
 mod limits;
+mod merge_lines;
 mod metadata_lines;
 mod peers;
 mod random_lines;
@@ -134,7 +135,7 @@ enum When {
     Named,
 }
 
-const GROUPS: [(&str, Group, When); 7] = [
+const GROUPS: [(&str, Group, When); 8] = [
     ("stages", stage_lines::run, When::Usually),
     ("grid", grid_lines::five, When::Usually),
     ("ten", grid_lines::ten, When::Usually),
@@ -142,6 +143,7 @@ const GROUPS: [(&str, Group, When); 7] = [
     ("scale", scale_lines::usual, When::Usually),
     ("village", village_lines::run, When::Usually),
     ("million", scale_lines::million, When::Named),
+    ("merge", merge_lines::run, When::Named),
 ];
 
 /// The groups that are asked for, in the order of the table.

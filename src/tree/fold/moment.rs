@@ -274,6 +274,11 @@ fn cursor(name: &[u8]) -> Cursor {
 }
 
 impl Fold {
+    /// Entries that were taken back so far, to be applied again behind others.
+    pub fn rewound(&self) -> u64 {
+        self.turns.rewound
+    }
+
     /// Bring a moment in line with what came since it was looked at last. Cheap, unless something
     /// was taken back meanwhile; then it begins anew, with as many steps as there are pending
     /// operations.
