@@ -96,6 +96,14 @@ impl Runner {
             }
             Request::Sync { path, timeout_s, until } => self.sync(path, timeout_s, until, progress).await,
             Request::Pin { path, free } => self.pin(path, free).await,
+            Request::Recovery => Ok(Line::Recovery(node.recovery_report())),
+            Request::RecoveryKit { passphrase } => {
+                node.recovery_kit(passphrase.as_ref().map(super::api::Hidden::expose))
+            }
+            Request::BringBack => {
+                node.bring_all_back().await;
+                Ok(Line::Drives { drives: self.drive_lines() })
+            }
             Request::DropCaches => {
                 for d in node.drives() {
                     d.drive.drop_caches().await;
