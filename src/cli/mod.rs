@@ -19,6 +19,7 @@ mod mount;
 pub mod mount_kith;
 mod node_process;
 mod pin;
+mod recover;
 pub mod say;
 mod status;
 mod sync;
@@ -140,6 +141,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Verb::Status { path, watch } => status::status(&cx, path, watch),
         Verb::Sync(a) => sync::sync(&cx, &a),
         Verb::Pin(a) => pin::pin(&cx, &a),
+        Verb::Recover(a) => recover::recover(&cx, &a),
         Verb::Daemon(a) => daemon::daemon(&cx, &a),
         #[cfg(feature = "mount")]
         Verb::Bench(a) => bench::bench(&cx, &a),

@@ -152,7 +152,8 @@ impl Node {
         keys: &DriveKeys,
     ) -> Result<WriterSecrets, String> {
         let admin = secrets.admin_key().ok_or("the admin key is not here")?;
-        let writer = WriterSecrets { seed: Seed::from_bytes(self.world.random()), incarnation: self.world.random() };
+        let writer =
+            WriterSecrets { seed: Seed::from_bytes(self.world.random()), incarnation: self.world.random() };
         let key = WriterKey::new(&writer.seed, writer.incarnation);
         let consent = key.consent(&log.drive(), &self.id());
         let certificate = self.own_certificate().map_err(|t| t.to_string())?;

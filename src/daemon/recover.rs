@@ -199,12 +199,15 @@ pub fn recover(home: &Home, coming: &ComingBack) -> Outcome<CameBack> {
     let world = real_world();
     block_on(async {
         check_new(&world, home).await?;
-        recover_in(&world, home, coming).await
+        let (came, config) = recover_in(&world, home, coming).await?;
+        // Last: with the settings the node is complete.
+        config.store(home)?;
+        Ok(came)
     })
 }
 
-/// The same in any world.
-pub async fn recover_in(world: &World, home: &Home, coming: &ComingBack) -> Outcome<CameBack> {
+/// The same in any world, but for storing the settings.
+pub async fn recover_in(world: &World, home: &Home, coming: &ComingBack) -> Outcome<(CameBack, Config)> {
     let device = Seed::from_bytes(world.random());
     let random: [u8; 16] = world.random();
     let mut wanderer = Wanderer {
@@ -234,8 +237,8 @@ pub async fn recover_in(world: &World, home: &Home, coming: &ComingBack) -> Outc
     };
     wanderer.label.clone_from(&came.label);
     wanderer.household = coming.household.clone().unwrap_or_else(|| content.household.clone());
-    settle(&wanderer, home, coming, generation, &content).await?;
-    Ok(came)
+    let config = settle(&wanderer, home, coming, generation, &content).await?;
+    Ok((came, config))
 }
 
 /// The friends of the kit, then those that the newest record names as well: one of them may have
@@ -250,23 +253,21 @@ async fn ask_around(wanderer: &Wanderer, endpoint: &Endpoint, coming: &ComingBac
     let named = best.map(|(_, content)| places(content)).unwrap_or_default();
     // Who could not be reached where the kit says may have moved since.
     let gave = |node: &NodeId| found.iter().any(|(n, f)| n == node && f.is_ok());
-    let more: BTreeMap<_, _> = named
-        .into_iter()
-        .filter(|(node, addrs)| !gave(node) && friends.get(node) != Some(addrs))
-        .collect();
+    let more: BTreeMap<_, _> =
+        named.into_iter().filter(|(node, addrs)| !gave(node) && friends.get(node) != Some(addrs)).collect();
     found.retain(|(node, f)| f.is_ok() || !more.contains_key(node));
     found.extend(wanderer.ask(endpoint, &more).await);
     found
 }
 
-/// Keys and settings on this machine's disk; with the settings the node is complete.
+/// Keys on this machine's disk; the settings.
 async fn settle(
     wanderer: &Wanderer,
     home: &Home,
     coming: &ComingBack,
     generation: u64,
     content: &RecoveryContent,
-) -> Outcome<()> {
+) -> Outcome<Config> {
     let world = &wanderer.world;
     let config = Config {
         schema: SCHEMA,
@@ -300,5 +301,5 @@ async fn settle(
         failed(format!("{}: {e}", home.state.display()), "check its owner and room, or use --home DIR")
     })?;
     Keyring::create(world, home, store, coming.passphrase.as_deref()).await?;
-    config.store(home)
+    Ok(config)
 }

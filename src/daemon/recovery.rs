@@ -1,10 +1,10 @@
 //! The recovery record: made of what this node has, kept at every friend, and kept up to date.
 
-use super::api::{Outcome, RecoveryKeeper, RecoveryReport, Trouble};
+use super::api::{Line, Outcome, RecoveryKeeper, RecoveryReport, SCHEMA, Trouble};
 use super::node::Node;
 use crate::keys::{
-    AdminHead, DriveSecrets, Hash, Kit, KitFriend, NodeId, PersonKey, Power, RecoveryContent, RecoveryDrive,
-    RecoveryRecord, Sensitive, Signed, decode_canonical, encode, phrase_of,
+    AdminHead, DriveId, DriveSecrets, Hash, Kit, KitFriend, NodeId, PersonKey, Power, RecoveryContent,
+    RecoveryDrive, RecoveryRecord, Sensitive, Signed, decode_canonical, encode, phrase_of,
 };
 use crate::net::{NetError, Priority};
 use crate::wire::{Day, Reason, Refusal, Request, Response};
@@ -80,7 +80,7 @@ impl Node {
         }
     }
 
-    fn recovery_drive(&self, drive: crate::keys::DriveId, secrets: DriveSecrets) -> RecoveryDrive {
+    fn recovery_drive(&self, drive: DriveId, secrets: DriveSecrets) -> RecoveryDrive {
         // The open drive knows more of its admin log than the keystore.
         let records = self.drive(&drive).map(|open| open.drive.admin_records()).unwrap_or_default();
         let head = records.last().map(|last| AdminHead { len: records.len() as u32, hash: last.hash() });
@@ -211,7 +211,7 @@ impl Node {
             trouble: note.refused.get(&node).cloned(),
         };
         RecoveryReport {
-            schema: super::api::SCHEMA,
+            schema: SCHEMA,
             person: self.person().to_string(),
             generation,
             keepers: granting.map(|m| keeper(m.node)).collect(),
@@ -221,7 +221,7 @@ impl Node {
 
     /// The kit, for paper: its text, and what its QR code holds. `passphrase`: of a keystore that
     /// has one.
-    pub fn recovery_kit(&self, passphrase: Option<&str>) -> Outcome<super::api::Line> {
+    pub fn recovery_kit(&self, passphrase: Option<&str>) -> Outcome<Line> {
         let failed = |why: &str, fix: &str| Trouble::new("no recovery kit was made", why, fix);
         if !self.keyring.confirm(passphrase) {
             return Err(failed("the passphrase is wrong", "try again"));
@@ -238,7 +238,7 @@ impl Node {
         let kit = Kit { friends: friends.collect(), root };
         let drives: Vec<String> = self.keyring.read(|k| k.drives.values().map(|d| d.label.clone()).collect());
         let text = kit.text(&self.person(), &drives, &crate::ledger::date_of(self.today()));
-        Ok(super::api::Line::RecoveryKit {
+        Ok(Line::RecoveryKit {
             text: text.to_string().into(),
             short: kit.short().to_string().into(),
             words: phrase_of(&kit.root).to_string().into(),

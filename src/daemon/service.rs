@@ -4,9 +4,7 @@ use super::node::Node;
 use crate::grid::{Door, Roster};
 use crate::holder::{Caller, Holder};
 use crate::keys::{Certificate, DriveId, NodeId, PersonId, Power, Signed};
-use crate::net::{
-    Admission, BodyReader, BoxFuture, NetError, PeerInfo, Policy, Responder, Service,
-};
+use crate::net::{Admission, BodyReader, BoxFuture, NetError, PeerInfo, Policy, Responder, Service};
 use crate::wire::{Enrol, JoinedDrive, Reason, Request, Response};
 use std::sync::{Arc, OnceLock, Weak};
 

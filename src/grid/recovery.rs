@@ -67,7 +67,8 @@ impl Roster {
         let certificate = Certificate::verify(certificate, self.today()).map_err(|e| e.to_string())?;
         let member = open_member(member).ok_or("its member record is not signed by its person")?;
         let (person, node) = (certificate.person, certificate.node);
-        let fits = (member.person, member.node, member.signing_key) == (person, node, certificate.signing_key);
+        let fits =
+            (member.person, member.node, member.signing_key) == (person, node, certificate.signing_key);
         if !fits || member.removed {
             return Err("its member record does not fit its certificate".into());
         }

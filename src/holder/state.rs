@@ -222,7 +222,9 @@ impl State {
                 .map(|(payers, bytes)| Event::LogLimits { payers: payers.clone(), bytes: bytes.clone() }),
         );
         let recoveries = self.recoveries.iter();
-        out.extend(recoveries.map(|(person, payers)| Event::Recovery { person: *person, payers: payers.clone() }));
+        out.extend(
+            recoveries.map(|(person, payers)| Event::Recovery { person: *person, payers: payers.clone() }),
+        );
         out.extend(self.counters.iter().map(|(a, c)| Event::Counted { account: *a, counters: *c }));
         out.extend(self.statements.iter().map(|(account, ours)| Event::Statement {
             account: *account,
