@@ -32,6 +32,8 @@ pub(super) struct RecoveryNote {
     /// day: it may have lost it.
     kept: BTreeMap<NodeId, (u64, Day)>,
     refused: BTreeMap<NodeId, String>,
+    /// Of the record whose drives' admin logs were sent last.
+    named: Option<u64>,
     /// Why no record is made, or a newer one is not taken in.
     problem: Option<String>,
 }
@@ -121,6 +123,7 @@ impl Node {
             Err(why) => return self.recovery.lock().problem = Some(format!("it cannot be made: {why}")),
         };
         self.recovery.lock().problem = None;
+        self.bring_admin_logs(generation);
         if let Some(newer) = self.bring_recovery(generation, &record).await
             && let Err(why) = self.take_newer(newer, &root).await
         {
@@ -128,6 +131,17 @@ impl Node {
             self.recovery.lock().problem = Some(format!(
                 "{name} keeps a newer one, of another machine of yours, which is not taken in here: {why}"
             ));
+        }
+    }
+
+    /// What the record names must be at friends as well: a drive without a file has sent nothing yet.
+    fn bring_admin_logs(&self, generation: u64) {
+        if self.recovery.lock().named.replace(generation) == Some(generation) {
+            return;
+        }
+        for d in self.drives().into_iter().filter(|d| d.power == Power::Admin) {
+            // Sent whether or not anybody listens; who is off now is brought up to date later.
+            drop(self.grid.append(d.drive.id(), Vec::new()));
         }
     }
 

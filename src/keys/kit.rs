@@ -90,9 +90,7 @@ impl Kit {
         line(&format!("Person: {person}"));
         line(&format!("Drives: {}", if drives.is_empty() { "none yet".into() } else { drives.join(", ") }));
         match self.friends.len() {
-            0 => line(
-                "Friends: none yet. These words cannot find anything until there are; make a new kit then.",
-            ),
+            0 => line("Friends: none yet. The words find nothing without: make a new kit when there are."),
             1 => line("Friends: one only. If that machine is off or gone, the words find nothing."),
             _ => line("Friends:"),
         }

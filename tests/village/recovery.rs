@@ -82,13 +82,23 @@ fn kit(her: &Node) -> Kit {
     kit
 }
 
+/// At `machine`, which is to get the name and household of `former`.
 async fn come_back(village: &Village, machine: usize, kit: Kit) -> Result<CameBack, Trouble> {
+    come_back_as(village, machine, "node 0", kit).await
+}
+
+async fn come_back_as(
+    village: &Village,
+    machine: usize,
+    former: &str,
+    kit: Kit,
+) -> Result<CameBack, Trouble> {
     let world = village.machine(machine).world;
     let home = Home::below(Path::new("/kith"));
     let listen = "0.0.0.0:4433".parse().unwrap();
     let coming = ComingBack { kit, label: None, lends: None, household: None, listen, passphrase: None };
     recover_in(&world, &home, &coming).await.map(|(came, config)| {
-        assert_eq!((config.label.as_str(), config.household.as_str()), ("node 0", "node 0"));
+        assert_eq!((config.label.as_str(), config.household.as_str()), (former, former));
         came
     })
 }
@@ -127,7 +137,7 @@ fn the_words_bring_back_the_drive_the_files_and_the_power_to_write() {
             let again = self::kit(&new);
             new.close().await;
             village.net.set_off(3, true);
-            let came = come_back(&village, 4, again).await.unwrap();
+            let came = come_back_as(&village, 4, "node 3", again).await.unwrap();
             assert_eq!(came.answered, 2);
             let last = node(village.machine(4)).await;
             last.bring_all_back().await;
