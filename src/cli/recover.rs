@@ -36,8 +36,12 @@ fn new_kit(cx: &Context, args: &Recover) -> Outcome<()> {
         let fix = "run it at a terminal; or give --yes, and check it later with kith recover --verify";
         return Err(not_made("there is no terminal to type three of its words at", fix).exit(Exit::Usage));
     }
-    cx.ensure_daemon()?;
+    if !cx.home.config().exists() {
+        return Err(say::not_a_node(&cx.home));
+    }
+    // Asked for once, for the daemon to start with and for the kit.
     let words = if setup::needs_passphrase(&cx.home)? { Some(passphrase(false)?) } else { None };
+    node_process::ensure(cx.option.as_deref(), &cx.home, words.as_deref())?;
     let asked = Request::RecoveryKit { passphrase: words.map(Hidden::from) };
     let (text, short, words, friends) = match cx.ask(&asked)? {
         Line::RecoveryKit { text, short, words, friends } => (text, short, words, friends),

@@ -224,6 +224,38 @@ fn what_does_not_come_back_is_said() {
 }
 
 #[test]
+fn a_friend_who_was_off_hears_of_the_new_machine_from_another() {
+    begin(1, || {
+        kithfs::village!(async {
+            let village = Village::new(5, 4);
+            let (her, friends) = family(&village).await;
+            let kit = kit(&her);
+            her.close().await;
+            village.net.set_off(0, true);
+            village.net.set_off(2, true);
+            let came = come_back(&village, 3, kit).await.unwrap();
+            assert_eq!((came.answered, came.silent.len()), (1, 1), "{came:?}");
+            let new = node(village.machine(3)).await;
+            new.bring_all_back().await;
+            // One of the two is enough for what is there, and too few for what is new to be safe.
+            let drive = new.find_drive(None).unwrap().drive;
+            assert_eq!(read(&drive, "photo").await, content(1, 700_000));
+            write(&drive, "new", &content(3, 200_000)).await;
+            rest().await;
+            village.net.set_off(2, false);
+            safe(&drive, Level::Full).await;
+            rest().await;
+            let report = new.recovery_report();
+            assert!(report.keepers.len() == 2 && report.keepers.iter().all(|k| k.newest), "{report:?}");
+            new.close().await;
+            for friend in friends {
+                friend.close().await;
+            }
+        });
+    });
+}
+
+#[test]
 fn a_second_machine_and_the_first_come_to_know_the_same_drives() {
     begin(1, || {
         kithfs::village!(async {
