@@ -19,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a friend may take to answer.
 const ASK_TIME: Duration = Duration::from_secs(20);
+/// Addresses of one friend in a kit.
+const KIT_ADDRESSES: usize = 2;
 /// Name of [`Kept`] in the keystore.
 pub(super) const KEPT: &str = "recovery";
 
@@ -244,20 +246,27 @@ impl Node {
         let root = root.ok_or_else(|| {
             failed("the person's root key is not on this machine", "use the kit you have, or another machine")
         })?;
-        let members = self.roster.members().into_iter();
-        let friends = members.filter(|m| self.roster.allowed_at(&m.node) > 0);
-        let friends = friends.filter_map(|m| {
-            Some(KitFriend { addr: *m.addrs.first()?, node: m.node, name: self.name_of(&m.node) })
-        });
-        let kit = Kit { friends: friends.collect(), root };
+        let kit = Kit { friends: self.kit_friends(), root };
         let drives: Vec<String> = self.keyring.read(|k| k.drives.values().map(|d| d.label.clone()).collect());
         let text = kit.text(&self.person(), &drives, &crate::ledger::date_of(self.today()));
         Ok(Line::RecoveryKit {
             text: text.to_string().into(),
             short: kit.short().to_string().into(),
             words: phrase_of(&kit.root).to_string().into(),
-            friends: kit.friends.len(),
+            friends: kit.nodes(),
         })
+    }
+
+    /// Where friends that grant room may be found: the first address of each, then the second.
+    fn kit_friends(&self) -> Vec<KitFriend> {
+        let members = self.roster.members().into_iter();
+        let granting: Vec<_> = members.filter(|m| self.roster.allowed_at(&m.node) > 0).collect();
+        let nth = |n: usize| {
+            granting.iter().filter_map(move |m| {
+                Some(KitFriend { addr: *m.addrs.get(n)?, node: m.node, name: self.name_of(&m.node) })
+            })
+        };
+        (0..KIT_ADDRESSES).flat_map(nth).collect()
     }
 
     fn today(&self) -> Day {

@@ -11,9 +11,9 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
-/// Most friends that a kit names.
+/// Most places of friends that a kit names.
 pub const KIT_FRIENDS_MAX: usize = 16;
-/// Friends that the QR code names, so that it fits on a screen.
+/// Of these, how many the QR code names, so that it fits on a screen.
 pub const KIT_QR_FRIENDS: usize = 2;
 /// Stands alone on the line before the words.
 const WORDS_HEAD: &str = "Words:";
@@ -34,7 +34,7 @@ pub struct KitFriend {
 pub enum KitError {
     #[error("'{0}' is not ADDRESS:PORT#NODE, as in 192.0.2.7:7417#abc... (52 letters and digits)")]
     Friend(String),
-    #[error("more than {KIT_FRIENDS_MAX} friends are named")]
+    #[error("more than {KIT_FRIENDS_MAX} addresses of friends are named")]
     TooManyFriends,
     #[error("{0}")]
     Phrase(#[from] PhraseError),
@@ -61,6 +61,7 @@ impl KitFriend {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kit {
     pub root: Seed,
+    /// The best place of each friend first.
     pub friends: Vec<KitFriend>,
 }
 
@@ -89,7 +90,7 @@ impl Kit {
         line("");
         line(&format!("Person: {person}"));
         line(&format!("Drives: {}", if drives.is_empty() { "none yet".into() } else { drives.join(", ") }));
-        match self.friends.len() {
+        match self.nodes() {
             0 => line("Friends: none yet. The words find nothing without: make a new kit when there are."),
             1 => line("Friends: one only. If that machine is off or gone, the words find nothing."),
             _ => line("Friends:"),
@@ -101,6 +102,12 @@ impl Kit {
         line("To come back, on a machine without kith's files: kith recover --from-phrase --kit FILE");
         line("(or without --kit: type the words; --friend ADDRESS:PORT#NODE gives an address).");
         out
+    }
+
+    /// How many friends it names: some may have two addresses.
+    pub fn nodes(&self) -> usize {
+        let named = self.friends.iter().take(KIT_FRIENDS_MAX);
+        named.map(|friend| friend.node).collect::<std::collections::BTreeSet<_>>().len()
     }
 
     /// What the QR code holds: the words and some friends, one to a line.

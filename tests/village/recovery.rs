@@ -9,7 +9,7 @@ use kithfs::daemon::node::Node;
 use kithfs::daemon::recover::{CameBack, ComingBack, recover_in};
 use kithfs::drive::{Caller, Drive, Files, OpenMode, ROOT_INO};
 use kithfs::grid::Level;
-use kithfs::keys::{Kit, KitFriend, Seed};
+use kithfs::keys::{Kit, KitFriend, Power, Seed};
 use kithfs::sim::Village;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ async fn family(village: &Village) -> (Arc<Node>, Vec<Arc<Node>>) {
 fn kit(her: &Node) -> Kit {
     let Ok(Line::RecoveryKit { text, friends, .. }) = her.recovery_kit(None) else { panic!("no kit") };
     let kit = Kit::parse(text.expose()).unwrap();
-    assert_eq!(kit.friends.len(), friends);
+    assert_eq!(kit.nodes(), friends);
     kit
 }
 
@@ -247,6 +247,54 @@ fn a_friend_who_was_off_hears_of_the_new_machine_from_another() {
             rest().await;
             let report = new.recovery_report();
             assert!(report.keepers.len() == 2 && report.keepers.iter().all(|k| k.newest), "{report:?}");
+            new.close().await;
+            for friend in friends {
+                friend.close().await;
+            }
+        });
+    });
+}
+
+#[test]
+fn a_drive_of_somebody_else_comes_back_to_be_read_until_she_is_invited_again() {
+    begin(1, || {
+        kithfs::village!(async {
+            let village = Village::new(6, 4);
+            let (her, friends) = family(&village).await;
+            let host = &friends[0];
+            let theirs = host.create_drive("theirs").await.unwrap().drive;
+            let invite = || async {
+                let ticket = host.invite(None, Some(1 << 36), 60, &["theirs".into()], "writer").await;
+                let Line::Ticket { ticket, .. } = ticket.unwrap() else { panic!("no ticket") };
+                ticket
+            };
+            her.join(&invite().await, Some(1 << 36)).await.unwrap();
+            // So small that it lies in the log: shares of it are on her machine alone.
+            write(&theirs, "by its owner", &content(4, 900)).await;
+            safe(&theirs, Level::Full).await;
+            rest().await;
+            write(&her.find_drive(Some("theirs")).unwrap().drive, "by her", b"hers").await;
+            safe(&her.find_drive(Some("theirs")).unwrap().drive, Level::Full).await;
+            rest().await;
+            let kit = kit(&her);
+            her.close().await;
+            village.net.set_off(0, true);
+            come_back(&village, 3, kit).await.unwrap();
+            let new = node(village.machine(3)).await;
+            new.bring_all_back().await;
+            let drive = new.find_drive(Some("theirs")).unwrap();
+            assert_eq!(drive.power, Power::Read);
+            assert_eq!(read(&drive.drive, "by its owner").await, content(4, 900));
+            assert_eq!(read(&drive.drive, "by her").await, b"hers");
+            assert!(drive.drive.create(ROOT_INO, b"no", 0o644, EDIT, ME).is_err(), "read only");
+            let t = new.join(&invite().await, Some(1 << 36)).await.unwrap_err();
+            assert!(t.what.contains("until kith starts again"), "{t}");
+            new.close().await;
+            let new = node(village.machine(3)).await;
+            let drive = new.find_drive(Some("theirs")).unwrap();
+            assert_eq!(drive.power, Power::Write);
+            write(&drive.drive, "by her again", b"back").await;
+            safe(&drive.drive, Level::Full).await;
             new.close().await;
             for friend in friends {
                 friend.close().await;

@@ -132,6 +132,9 @@ fn a_kit_is_read_again_whole_short_and_as_words_alone() {
     assert!(text.contains("none yet") && Kit::parse(&text).unwrap().friends.is_empty());
     let one = Kit { friends: kit.friends[..1].to_vec(), ..kit.clone() };
     assert!(one.text(&PersonKey::from_seed(&kit.root).id(), &[], "x").contains("one only"));
+    // Two addresses of one friend are one friend.
+    let twice = Kit { friends: vec![kit.friends[0].clone(); 2], ..kit.clone() };
+    assert_eq!((kit.nodes(), one.nodes(), twice.nodes()), (2, 1, 1));
 }
 
 #[test]
