@@ -239,6 +239,7 @@ fn from_phrase(cx: &Context, args: &Recover) -> Outcome<()> {
         household: args.household.clone(),
         listen: args.listen,
         passphrase: words,
+        gone: args.gone,
     };
     eprintln!("Asking friends ...");
     let came = recover::recover(&cx.home, &coming)?;

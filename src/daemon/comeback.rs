@@ -4,14 +4,17 @@
 use super::api::{Outcome, Trouble};
 use super::node::{Node, NodeDrive};
 use crate::keys::{
-    AdminHead, AdminLog, DriveId, DriveKeys, DriveSecrets, Enrolment, NodeId, Power, RecoveryContent, Seed,
-    Sensitive, Signed, WriterKey, WriterSecrets, decode_canonical, encode,
+    AdminHead, AdminLog, DriveId, DriveKeys, DriveSecrets, Enrolment, Keystore, NodeId, Power,
+    RecoveryContent, Seed, Sensitive, Signed, WriterKey, WriterSecrets, decode_canonical, encode,
 };
+use crate::wire::Member;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// Name of the content of a recovery record in the keystore, until it was taken in.
 pub(super) const RECOVERED: &str = "recovered";
+/// ... and that the machine it was made on, and any other of this person, is to be given up.
+pub(super) const GONE: &str = "gone";
 /// Begins the name of a drive that has not been open here since it was recovered: its admin log,
 /// empty until friends gave it.
 const BACK: &str = "back:";
@@ -28,16 +31,39 @@ impl Node {
         let stored = self.keyring.read(|k| k.other.get(RECOVERED).cloned());
         let Some(stored) = stored else { return };
         let adopted = match decode_canonical::<RecoveryContent>(&stored.0, crate::keys::RECOVERY_SEALED_MAX) {
-            Ok(content) => self.adopt(&content).await,
+            Ok(content) => self.adopt(&content).await.map(|()| self.former_devices(&content)),
             Err(e) => return tracing::error!("what was recovered cannot be read: {e}"),
         };
+        let adopted = match adopted {
+            Ok(former) if self.keyring.read(|k| k.other.contains_key(GONE)) => self.give_up(&former).await,
+            other => other.map(|_| ()),
+        };
+        let forget = |k: &mut Keystore| [RECOVERED, GONE].map(|name| k.other.remove(name));
         let done = match adopted {
-            Ok(()) => self.keyring.change(|k| k.other.remove(RECOVERED)).await.map(|_| ()),
+            Ok(()) => self.keyring.change(forget).await.map(|_| ()),
             Err(t) => Err(t),
         };
         if let Err(t) = done {
             tracing::error!("what was recovered is taken in at the next start: {t}");
         }
+    }
+
+    /// This person's devices in a record, but for this one.
+    fn former_devices(&self, content: &RecoveryContent) -> Vec<NodeId> {
+        let members = content.members.iter().filter_map(|signed| signed.peek::<Member>().ok());
+        let former = members.filter(|m| m.person == self.person() && m.node != self.id());
+        former.map(|m| m.node).collect()
+    }
+
+    /// Give up devices, for ever: friends refuse them, and make again what they held.
+    async fn give_up(&self, devices: &[NodeId]) -> Outcome<()> {
+        for node in devices.iter().filter(|node| !self.roster.is_revoked(node)) {
+            self.roster.revoke(*node).await.map_err(|e| {
+                let fix = "it is tried again at the next start";
+                Trouble::new(format!("the former machine {} was not given up", node.short()), e, fix)
+            })?;
+        }
+        Ok(())
     }
 
     /// Friends and drives that are not known here.

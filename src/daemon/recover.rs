@@ -2,7 +2,7 @@
 //! friends' addresses. No daemon runs meanwhile; the one that is started next takes in what was found.
 
 use super::api::{Outcome, SCHEMA, Trouble};
-use super::comeback::RECOVERED;
+use super::comeback::{GONE, RECOVERED};
 use super::config::Config;
 use super::home::Home;
 use super::keyring::Keyring;
@@ -38,6 +38,8 @@ pub struct ComingBack {
     pub household: Option<String>,
     pub listen: SocketAddr,
     pub passphrase: Option<String>,
+    /// The former machine will not return: it is given up, for ever.
+    pub gone: bool,
 }
 
 /// What was found.
@@ -169,10 +171,10 @@ fn failed(why: impl ToString, fix: &str) -> Trouble {
     Trouble::new("nothing was recovered", why, fix)
 }
 
-/// Friends' nodes and addresses in a record.
-fn places(content: &RecoveryContent) -> BTreeMap<NodeId, Vec<SocketAddr>> {
+/// Friends' nodes and addresses in a record of this person.
+fn places(content: &RecoveryContent, own: &PersonId) -> BTreeMap<NodeId, Vec<SocketAddr>> {
     let members = content.members.iter().filter_map(|signed| signed.peek::<Member>().ok());
-    members.filter(|m| !m.addrs.is_empty()).map(|m| (m.node, m.addrs)).collect()
+    members.filter(|m| m.person != *own).map(|m| (m.node, m.addrs)).collect()
 }
 
 /// Why no record was found.
@@ -230,7 +232,7 @@ pub async fn recover_in(world: &World, home: &Home, coming: &ComingBack) -> Outc
         label: coming.label.clone().unwrap_or_else(|| content.label.clone()),
         person: wanderer.person.id(),
         drives: content.drives.iter().map(|d| d.label.clone()).collect(),
-        friends: content.members.len(),
+        friends: places(&content, &wanderer.person.id()).len(),
         answered: gave().count(),
         older: gave().filter(|(g, _)| *g < generation).count(),
         silent: found.iter().filter_map(|(_, f)| f.as_ref().err().cloned()).collect(),
@@ -250,11 +252,13 @@ async fn ask_around(wanderer: &Wanderer, endpoint: &Endpoint, coming: &ComingBac
     }
     let mut found = wanderer.ask(endpoint, &friends).await;
     let best = found.iter().filter_map(|(_, f)| f.as_ref().ok()).max_by_key(|(generation, _)| *generation);
-    let named = best.map(|(_, content)| places(content)).unwrap_or_default();
+    let named = best.map(|(_, content)| places(content, &wanderer.person.id())).unwrap_or_default();
     // Who could not be reached where the kit says may have moved since.
     let gave = |node: &NodeId| found.iter().any(|(n, f)| n == node && f.is_ok());
-    let more: BTreeMap<_, _> =
-        named.into_iter().filter(|(node, addrs)| !gave(node) && friends.get(node) != Some(addrs)).collect();
+    let more: BTreeMap<_, _> = named
+        .into_iter()
+        .filter(|(node, addrs)| !addrs.is_empty() && !gave(node) && friends.get(node) != Some(addrs))
+        .collect();
     found.retain(|(node, f)| f.is_ok() || !more.contains_key(node));
     found.extend(wanderer.ask(endpoint, &more).await);
     found
@@ -284,11 +288,14 @@ async fn settle(
         sharing: wanderer.person.sharing(content.sharing).seed().clone(),
         generation: content.sharing,
     };
-    let other = BTreeMap::from([
+    let mut other = BTreeMap::from([
         (RECOVERED.to_string(), Sensitive(encode_secret(content).to_vec())),
         // What is made of it here differs, and is the next generation.
         (KEPT.to_string(), kept_entry(generation, Hash([0; 32]))),
     ]);
+    if coming.gone {
+        other.insert(GONE.to_string(), Sensitive(Vec::new()));
+    }
     let store = Keystore {
         person,
         device: wanderer.device.clone(),

@@ -21,6 +21,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 const ASK_TIME: Duration = Duration::from_secs(20);
 /// Addresses of one friend in a kit.
 const KIT_ADDRESSES: usize = 2;
+/// By how much generations differ, at most, that two machines make of the same one.
+const APART: u64 = 8;
 /// Name of [`Kept`] in the keystore.
 pub(super) const KEPT: &str = "recovery";
 
@@ -206,11 +208,14 @@ impl Node {
         };
         let record = RecoveryRecord::verify(&record).map_err(|e| e.to_string())?;
         let content = record.open(root).map_err(|e| e.to_string())?;
-        if self.kept_recovery().is_some_and(|(generation, _)| generation >= record.generation) {
+        // Of the same generation it is another's all the same.
+        if self.kept_recovery().is_some_and(|(generation, _)| generation > record.generation) {
             return Err("it is not newer".into());
         }
         self.adopt(&content).await.map_err(|t| t.to_string())?;
-        let entry = kept_entry(record.generation, Hash([0; 32]));
+        // Two machines that do this at once are not to meet at the same number again and again.
+        let apart = u64::from(self.id().0[0]) % APART;
+        let entry = kept_entry(record.generation.saturating_add(apart), Hash([0; 32]));
         self.keyring.change(|k| k.other.insert(KEPT.into(), entry)).await.map_err(|t| t.to_string())?;
         tracing::info!("took in what another machine of this person knows");
         Ok(())

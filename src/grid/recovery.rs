@@ -4,6 +4,7 @@
 use super::GridError;
 use super::roster::{Roster, known_grant, open_member};
 use crate::keys::{Certificate, NodeId, PersonId, RecoveryContent, Signed};
+use crate::wire::Member;
 
 /// The part of a recovery record that is the roster's.
 #[derive(Default)]
@@ -16,22 +17,22 @@ pub struct FriendRecords {
 
 impl Roster {
     /// Friends' records and grants, to come back to them. Who grants nothing and was granted
-    /// nothing is left out: the others know where it is.
+    /// nothing is left out: the others know where it is. This person's own devices are among the
+    /// members, so that they can be given up.
     pub fn friend_records(&self) -> FriendRecords {
         let own = self.me().person;
         let state = self.state.lock();
         let live = state.members.iter().filter_map(|(node, signed)| Some((node, signed, state.live(node)?)));
-        let friends: Vec<_> = live
-            .filter(|(node, _, m)| {
-                let related = state.held.contains_key(*node) || state.given.contains_key(&m.person);
-                m.person != own && related
-            })
-            .collect();
+        let (mine, others): (Vec<_>, Vec<_>) = live.partition(|(.., m)| m.person == own);
+        let related = |(node, _, m): &(&NodeId, &Signed, Member)| {
+            state.held.contains_key(*node) || state.given.contains_key(&m.person)
+        };
+        let friends: Vec<_> = others.into_iter().filter(related).collect();
         let known = |person: &PersonId| friends.iter().any(|(.., m)| m.person == *person);
         let held = state.held.iter().filter(|(node, _)| friends.iter().any(|(n, ..)| n == node));
         let given = state.given.iter().filter(|(person, _)| known(person));
         FriendRecords {
-            members: friends.iter().map(|(_, signed, _)| (*signed).clone()).collect(),
+            members: friends.iter().chain(&mine).map(|(_, signed, _)| (*signed).clone()).collect(),
             held: held.map(|(node, chain)| (*node, chain.clone())).collect(),
             given: given.filter_map(|(p, signed)| Some((*p, known_grant(signed)?.bytes))).collect(),
             names: state.names.iter().filter(|(p, _)| known(p)).map(|(p, n)| (*p, n.clone())).collect(),

@@ -82,6 +82,9 @@ fn kit(her: &Node) -> Kit {
     kit
 }
 
+/// In place of the former machine's name: it is given up.
+const GONE: &str = "gone";
+
 /// At `machine`, which is to get the name and household of `former`.
 async fn come_back(village: &Village, machine: usize, kit: Kit) -> Result<CameBack, Trouble> {
     come_back_as(village, machine, "node 0", kit).await
@@ -96,7 +99,11 @@ async fn come_back_as(
     let world = village.machine(machine).world;
     let home = Home::below(Path::new("/kith"));
     let listen = "0.0.0.0:4433".parse().unwrap();
-    let coming = ComingBack { kit, label: None, lends: None, household: None, listen, passphrase: None };
+    // In all these tests but one the former machine may return.
+    let gone = former == GONE;
+    let former = if gone { "node 0" } else { former };
+    let coming =
+        ComingBack { kit, label: None, lends: None, household: None, listen, passphrase: None, gone };
     recover_in(&world, &home, &coming).await.map(|(came, config)| {
         assert_eq!((config.label.as_str(), config.household.as_str()), (former, former));
         came
@@ -298,6 +305,45 @@ fn a_drive_of_somebody_else_comes_back_to_be_read_until_she_is_invited_again() {
             new.close().await;
             for friend in friends {
                 friend.close().await;
+            }
+        });
+    });
+}
+
+#[test]
+fn a_machine_that_was_given_up_is_refused_by_friends_for_ever() {
+    begin(1, || {
+        kithfs::village!(async {
+            let village = Village::new(7, 5);
+            let (her, friends) = family(&village).await;
+            let (former, kit) = (her.id(), kit(&her));
+            her.close().await;
+            village.net.set_off(0, true);
+            come_back_as(&village, 3, GONE, kit).await.unwrap();
+            let new = node(village.machine(3)).await;
+            new.bring_all_back().await;
+            rest().await;
+            assert_eq!(new.friends().len(), 2, "the former machine is none");
+            for friend in &friends {
+                assert!(friend.friends().iter().all(|f| f.node != former.to_string()));
+            }
+            // The thief switches it on.
+            village.net.set_off(0, false);
+            let stolen = node(village.machine(0)).await;
+            rest().await;
+            assert!(stolen.friends().iter().all(|f| !f.online), "{:?}", stolen.friends());
+            // And it does not come back by what a later machine brings back.
+            let again = self::kit(&new);
+            new.close().await;
+            village.net.set_off(3, true);
+            come_back_as(&village, 4, "node 3", again).await.unwrap();
+            let last = node(village.machine(4)).await;
+            last.bring_all_back().await;
+            rest().await;
+            assert!(stolen.friends().iter().all(|f| !f.online));
+            assert!(last.friends().iter().all(|f| f.node != former.to_string()));
+            for node in friends.into_iter().chain([stolen, last]) {
+                node.close().await;
             }
         });
     });
