@@ -136,7 +136,7 @@ fn a_machine_that_is_gone_comes_back_from_friends_with_a_kit() {
     fs::remove_dir_all(lab.path("you")).unwrap();
 
     let listen = free_address();
-    let args = ["recover", "--from-phrase", "--kit", kit.to_str().unwrap(), "--listen", &listen];
+    let args = ["recover", "--from-phrase", "--kit", kit.to_str().unwrap(), "--listen", &listen, "--gone"];
     let background = Background(&lab, "back");
     let back = lab.kith("back", &args).ok();
     assert!(back.out.contains("You are back, as 'you'") && back.out.contains("family"), "{}", back.out);
@@ -148,5 +148,7 @@ fn a_machine_that_is_gone_comes_back_from_friends_with_a_kit() {
     lab.sync("back", "full");
     assert_eq!(fs::read(&letter).unwrap(), bytes(77, 3_000_000));
     says(&lab.kith("back", &args), 1, "a node already");
+    let friends = lab.status("back")["friends"].clone();
+    assert_eq!(friends.as_array().unwrap().len(), 2, "the former machine was given up: {friends}");
     drop(background);
 }
