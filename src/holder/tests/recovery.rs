@@ -5,6 +5,7 @@ use crate::holder::Holder;
 use crate::keys::{RECOVERY_SEALED_MAX, RecoveryRecord, Signed};
 use crate::wire::{Reason, Request, Response};
 use crate::world::SimDisk;
+use crate::world::stored::{pack, sample, unpack};
 use std::sync::Arc;
 
 fn record(who: &Someone, generation: u64, filling: u8) -> Signed {
@@ -132,4 +133,30 @@ async fn a_damaged_record_is_brought_again() {
     assert_eq!((kept(&holder, &bob).await, holder.status().lent), (None, 0));
     assert!(matches!(bring(&holder, &bob, &three, vec![]).await, Response::Done));
     assert_eq!(kept(&holder, &bob).await, Some(three));
+}
+
+/// A record that replaced another.
+#[tokio::test(start_paused = true)]
+#[ignore = "writes the sample anew"]
+async fn write_the_sample() {
+    let (ann, bob, disk) = (Someone::new(1), Someone::new(2), SimDisk::new());
+    let holder = ann.holder(&world(&disk).0).await;
+    holder.give(&ann.grant(bob.id(), 1 << 30, 1)).await.unwrap();
+    for generation in [3, 4] {
+        let brought = bring(&holder, &bob, &record(&bob, generation, 5), vec![]).await;
+        assert!(matches!(brought, Response::Done));
+    }
+    holder.close().await;
+    std::fs::write(sample("recovery.disk"), pack(&disk)).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_record_is_read() {
+    let (ann, bob) = (Someone::new(1), Someone::new(2));
+    let disk = unpack(&std::fs::read(sample("recovery.disk")).unwrap());
+    let holder = ann.holder(&world(&disk).0).await;
+    let four = record(&bob, 4, 5);
+    assert_eq!((kept(&holder, &bob).await, holder.status().lent), (Some(four.clone()), size(&four)));
+    assert!(holder.is_door_of(&bob.person.door().node(), &bob.id()));
+    assert_eq!(refusal(bring(&holder, &bob, &record(&bob, 3, 5), vec![]).await, &ann).0, Reason::StaleEpoch);
 }
