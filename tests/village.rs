@@ -55,6 +55,8 @@ mod family;
 mod ledger;
 #[path = "village/net.rs"]
 mod net;
+#[path = "village/recovery.rs"]
+mod recovery;
 #[path = "village/reopen.rs"]
 mod reopen;
 #[path = "village/tickets.rs"]

@@ -2,6 +2,7 @@
 
 use crate::cli::say::{parse_moment, parse_seconds, parse_size, parse_validity};
 use crate::daemon::api::Until;
+use crate::keys::KitFriend;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ pub enum Verb {
     Restore(Restore),
     /// Files that two changed at once: list them, or settle one
     Conflicts(Conflicts),
+    /// The recovery kit: make one, check one, or come back with one; without an option: who keeps
+    /// what it brings back
+    Recover(Recover),
     /// A grid of six nodes on this machine, mounted, ready for files
     Demo(Demo),
     /// Measure this machine and kith on it; prints figures beside their targets
@@ -268,6 +272,50 @@ impl From<UntilArg> for Until {
             UntilArg::Full => Until::Full,
         }
     }
+}
+
+#[derive(Args, Debug)]
+pub struct Recover {
+    /// Print a kit for paper: 24 words, friends' addresses, a code to scan
+    #[arg(long, group = "what")]
+    pub new: bool,
+    /// Say whether words (typed, or on standard input) are yours
+    #[arg(long, group = "what")]
+    pub verify: bool,
+    /// On a machine without kith's files: bring back who you are, your drives and your files
+    #[arg(long, group = "what")]
+    pub from_phrase: bool,
+    /// Write the kit into a new file that only you can read
+    #[arg(long, value_name = "FILE", requires = "new")]
+    pub out: Option<PathBuf>,
+    /// Without a terminal: do not ask for three of its words
+    #[arg(long, requires = "new")]
+    pub yes: bool,
+    /// Read the kit from a file
+    #[arg(long, value_name = "FILE", requires = "from_phrase")]
+    pub kit: Option<PathBuf>,
+    /// A friend to ask, beside those of the kit
+    #[arg(long, value_name = "ADDRESS:PORT#NODE", requires = "from_phrase")]
+    pub friend: Vec<KitFriend>,
+    /// The name friends see, in place of the former machine's
+    #[arg(long, value_name = "NAME", requires = "from_phrase")]
+    pub name: Option<String>,
+    /// Space for friends, in place of what the former machine lent
+    #[arg(long, value_parser = parse_size, value_name = "SIZE", requires = "from_phrase")]
+    pub lend: Option<u64>,
+    /// The home, rack or site this machine stands in, where that is another
+    #[arg(long, value_name = "NAME", requires = "from_phrase")]
+    pub household: Option<String>,
+    /// Address to listen on
+    #[arg(long, default_value = "0.0.0.0:7417", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// The former machine will not return: friends refuse it from now on, for ever, and make again
+    /// what it kept for them
+    #[arg(long, requires = "from_phrase")]
+    pub gone: bool,
+    /// Seal the keys under a passphrase (asked for, or the first line of standard input)
+    #[arg(long, requires = "from_phrase")]
+    pub passphrase: bool,
 }
 
 #[derive(Args, Debug)]

@@ -30,5 +30,6 @@ pub fn init(cx: &Context, args: &Init) -> Outcome<()> {
             out!("The keys are not sealed: whoever reads this disk has them (kith init --passphrase seals them).");
         }
         out!("Next: kith drive create NAME; kith invite FRIEND; or join one: kith join TICKET");
+        out!("Then print what brings it all back when this machine is gone: kith recover --new");
     })
 }

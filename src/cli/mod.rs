@@ -21,6 +21,7 @@ mod mount;
 pub mod mount_kith;
 mod node_process;
 mod pin;
+mod recover;
 mod restore;
 pub mod say;
 mod status;
@@ -146,6 +147,7 @@ fn run(cli: Cli) -> Outcome<()> {
         Verb::History { path } => history::history(&cx, &path),
         Verb::Restore(a) => restore::restore(&cx, &a),
         Verb::Conflicts(a) => conflicts::conflicts(&cx, &a),
+        Verb::Recover(a) => recover::recover(&cx, &a),
         Verb::Daemon(a) => daemon::daemon(&cx, &a),
         #[cfg(feature = "mount")]
         Verb::Bench(a) => bench::bench(&cx, &a),

@@ -130,6 +130,15 @@ pub enum Request {
     },
     /// What has a conflict name, in all drives.
     Conflicts,
+    /// Which friends keep this person's recovery record.
+    Recovery,
+    /// The recovery kit. `passphrase`: of a keystore that has one.
+    RecoveryKit {
+        passphrase: Option<Hidden>,
+    },
+    /// Bring back what was recovered: drives whose admin log is still to be fetched, and what
+    /// friends know of each.
+    BringBack,
     /// Forget what can be fetched again (caches and memory; never unsaved data).
     DropCaches,
     Stop,
@@ -182,6 +191,15 @@ pub enum Line {
     Pins {
         pins: Vec<PinLine>,
     },
+    Recovery(RecoveryReport),
+    RecoveryKit {
+        /// For people; what the QR code holds; the words alone, with blanks between them.
+        text: Hidden,
+        short: Hidden,
+        words: Hidden,
+        /// How many friends it names.
+        friends: usize,
+    },
     /// Bytes of this machine's disk.
     Freed {
         bytes: u64,
@@ -228,6 +246,58 @@ pub struct ConflictLine {
     pub theirs_is_ours: bool,
     pub modified: String,
     pub bytes: u64,
+}
+
+/// Text that is never printed by accident, and zeroed when it is dropped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// The text itself; the caller answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Hidden {
+    fn from(text: String) -> Hidden {
+        Hidden(text)
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(..)")
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// What a person should know of the recovery record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RecoveryReport {
+    pub schema: u32,
+    /// The person: its public key.
+    pub person: String,
+    /// Of the newest record made here; 0: none yet.
+    pub generation: u64,
+    /// Friends that grant room.
+    pub keepers: Vec<RecoveryKeeper>,
+    pub problem: Option<String>,
+}
+
+/// One friend that is to keep the recovery record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RecoveryKeeper {
+    pub name: String,
+    /// It has said, since this start, that it keeps the newest.
+    pub newest: bool,
+    pub trouble: Option<String>,
 }
 
 /// One place that is kept on this machine.

@@ -1,6 +1,7 @@
 //! The drives of a node: making and opening them.
 
 use super::api::{Outcome, Trouble};
+use super::comeback::still_away;
 use super::node::{Node, NodeDrive, Unopened};
 use super::setup::check_label;
 use crate::drive::{Drive, DriveOptions, DriveSetup, OpenError, RealGrid};
@@ -49,9 +50,13 @@ impl Node {
         let known: Vec<(DriveId, DriveSecrets)> =
             self.keyring.read(|k| k.drives.iter().map(|(id, s)| (*id, s.clone())).collect());
         for (id, secrets) in known {
+            let back = self.coming_back(&id);
             if secrets.power < Power::Read {
                 self.keep_nameless(id, &secrets);
-            } else if let Err(t) = self.open_drive(id, secrets.clone(), Vec::new()).await {
+            } else if back.as_ref().is_some_and(Vec::is_empty) {
+                // Nothing waits for friends here.
+                self.keep_shut(id, &secrets, still_away(&secrets.label));
+            } else if let Err(t) = self.open_drive(id, secrets.clone(), back.unwrap_or_default()).await {
                 self.keep_shut(id, &secrets, t);
             }
         }
@@ -65,7 +70,7 @@ impl Node {
     }
 
     /// Know a drive that this node has no power to read.
-    fn keep_nameless(&self, id: DriveId, secrets: &DriveSecrets) {
+    pub(super) fn keep_nameless(&self, id: DriveId, secrets: &DriveSecrets) {
         let why = Trouble::new(
             format!("drive '{}' cannot be opened here", secrets.label),
             format!("the power to {} it shows no names and no content", secrets.power),
@@ -212,7 +217,7 @@ impl Node {
         ExchangeKey::from_seed(Seed::from_bytes(self.world.random()))
     }
 
-    fn own_certificate(&self) -> Outcome<Certificate> {
+    pub(super) fn own_certificate(&self) -> Outcome<Certificate> {
         Certificate::verify_undated(&self.roster.me().certificate).map_err(|e| {
             Trouble::new("this device's certificate is not sound", e, "restore the keys from a backup")
         })

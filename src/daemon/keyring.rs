@@ -2,7 +2,7 @@
 
 use super::api::{Outcome, Trouble};
 use super::home::Home;
-use crate::keys::{Argon2Cost, FileKey, Keystore, KeystoreError, Lock, Unlock};
+use crate::keys::{Argon2Cost, FileKey, Keystore, KeystoreError, Lock, Unlock, ct_eq};
 use crate::store::{Damage, SealedFile, StoreError};
 use crate::world::{Open, World};
 use parking_lot::Mutex;
@@ -171,6 +171,14 @@ impl Keyring {
         Some(format!(
             "one of two copies of the keys was damaged and is mended; the disk may be failing: {mended}"
         ))
+    }
+
+    /// Whether these words are the keystore's passphrase. One without needs none.
+    pub fn confirm(&self, words: Option<&str>) -> bool {
+        match &self.opener {
+            Opener::File(_) => true,
+            Opener::Passphrase(own) => words.is_some_and(|w| ct_eq(w.as_bytes(), own.as_bytes())),
+        }
     }
 
     /// Look at the keys.

@@ -3,6 +3,7 @@
 
 pub mod api;
 mod capabilities;
+mod comeback;
 pub mod config;
 mod control;
 mod drives;
@@ -16,6 +17,8 @@ mod mounts;
 pub mod node;
 pub mod notify;
 mod pinning;
+pub mod recover;
+mod recovery;
 mod reopen;
 pub mod run;
 mod runner;

@@ -6,7 +6,8 @@ use super::api::{FriendStatus, Outcome, Stated, Trouble};
 use super::config::Config;
 use super::home::Home;
 use super::keyring::Keyring;
-use super::service::NodeService;
+use super::recovery::RecoveryNote;
+use super::service::{Gate, NodeService};
 use crate::drive::Drive;
 use crate::grid::{self, Grid, Me, Roster};
 use crate::holder::{CheckedEntry, Holder, HolderOptions};
@@ -50,6 +51,7 @@ pub struct Node {
     pub(super) open: Mutex<BTreeMap<DriveId, NodeDrive>>,
     /// Drives in the keyring that are not open.
     pub(super) unopened: Mutex<BTreeMap<DriveId, Unopened>>,
+    pub(super) recovery: Mutex<RecoveryNote>,
     /// One change of the set of drives at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
     /// They end with the node, closed or dropped.
@@ -92,7 +94,8 @@ impl Node {
             .map_err(starting)?;
         let holder = Holder::open(&world, &places, lending(&config, &roster)).await.map_err(starting)?;
         let service = Arc::new(NodeService::new(roster.clone(), holder.clone()));
-        let endpoint = bind(&world, &home, &config, &roster, &device, service.clone())?;
+        let gate = Gate::new(roster.clone(), holder.clone());
+        let endpoint = bind(&world, &home, &config, &roster, gate, &device, service.clone())?;
         let grid = Grid::start(&world, roster.clone(), endpoint.clone(), Some(holder.clone()));
         grid.set_coding(config.coding());
         let node = Arc::new(Node {
@@ -106,14 +109,17 @@ impl Node {
             holder,
             open: Mutex::new(BTreeMap::new()),
             unopened: Mutex::default(),
+            recovery: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
             tasks: Mutex::default(),
         });
         service.attach(&node);
+        node.adopt_recovered().await;
         node.know_friends();
         node.tasks.lock().spawn(grid::gossip(node.roster.clone(), node.endpoint.clone()));
         node.open_known_drives().await;
         node.tasks.lock().spawn(super::reopen::retry(Arc::downgrade(&node)));
+        node.tasks.lock().spawn(super::recovery::keep(Arc::downgrade(&node)));
         Ok(node)
     }
 
@@ -344,6 +350,7 @@ fn bind(
     home: &Home,
     config: &Config,
     roster: &Arc<Roster>,
+    gate: Gate,
     device: &keys::DeviceKeys,
     service: Arc<NodeService>,
 ) -> Outcome<Endpoint> {
@@ -353,7 +360,7 @@ fn bind(
         certificate: roster.me().certificate.clone(),
         label: config.label.clone(),
     };
-    Endpoint::bind(world, net_config, roster.clone(), service).map_err(|e| {
+    Endpoint::bind(world, net_config, Arc::new(gate), service).map_err(|e| {
         Trouble::new(
             "the daemon does not start",
             e,

@@ -8,6 +8,8 @@ use std::time::Duration;
 /// The first try comes after this, each later one after twice the time, up to the longest.
 const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
+/// How long friends are waited for, for what they know of a drive that has come back.
+const CATCH_UP: Duration = Duration::from_secs(20);
 
 impl Node {
     /// Try drives that did not open again: the one of this name, or all.
@@ -23,9 +25,23 @@ impl Node {
         let ids: Vec<DriveId> = shut.map(|(id, _)| *id).collect();
         for id in ids {
             let Some(secrets) = self.keyring.read(|k| k.drives.get(&id).cloned()) else { continue };
-            match self.open_from(id, secrets.clone(), Vec::new(), &sources).await {
+            let opened = match self.coming_back(&id).is_some() {
+                true => self.bring_back(id, secrets.clone(), &sources).await,
+                false => self.open_from(id, secrets.clone(), Vec::new(), &sources).await,
+            };
+            match opened {
                 Ok(d) => tracing::info!("drive '{}' is open now", d.name),
                 Err(t) => self.keep_shut(id, &secrets, t),
+            }
+        }
+    }
+
+    /// The same for all, and what friends know of every drive that is open.
+    pub async fn bring_all_back(&self) {
+        self.reopen(None).await;
+        for d in self.drives() {
+            if let Err(e) = d.drive.catch_up(CATCH_UP).await {
+                tracing::warn!("drive '{}' is not up to date: {e}", d.name);
             }
         }
     }

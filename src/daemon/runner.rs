@@ -1,7 +1,7 @@
 //! Answers to what the control socket asks.
 
 use super::api::{
-    DriveReport, Exit, Line, Outcome, PathReport, Progress, Report, Request, SCHEMA, Trouble, Until,
+    DriveReport, Exit, Hidden, Line, Outcome, PathReport, Progress, Report, Request, SCHEMA, Trouble, Until,
 };
 use super::control::{Control, ProgressSender};
 use super::mounts::{self, MountOptions, Mounts, Unmounted};
@@ -98,6 +98,12 @@ impl Runner {
             Request::Pin { path, free } => self.pin(path, free).await,
             Request::History { path } => self.history(&path),
             Request::Conflicts => self.conflicts(),
+            Request::Recovery => Ok(Line::Recovery(node.recovery_report())),
+            Request::RecoveryKit { passphrase } => node.recovery_kit(passphrase.as_ref().map(Hidden::expose)),
+            Request::BringBack => {
+                node.bring_all_back().await;
+                Ok(Line::Drives { drives: self.drive_lines() })
+            }
             Request::DropCaches => {
                 for d in node.drives() {
                     d.drive.drop_caches().await;

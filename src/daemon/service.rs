@@ -3,8 +3,8 @@
 use super::node::Node;
 use crate::grid::{Door, Roster};
 use crate::holder::{Caller, Holder};
-use crate::keys::{Certificate, DriveId, Power, Signed};
-use crate::net::{BodyReader, BoxFuture, NetError, PeerInfo, Responder, Service};
+use crate::keys::{Certificate, DriveId, NodeId, PersonId, Power, Signed};
+use crate::net::{Admission, BodyReader, BoxFuture, NetError, PeerInfo, Policy, Responder, Service};
 use crate::wire::{Enrol, JoinedDrive, Reason, Request, Response};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -41,6 +41,10 @@ impl NodeService {
                 let response = self.roster.answer_join(self, &peer, &ticket, &mac, &body).await;
                 responder.send(&response).await
             }
+            Request::Recover { certificate, member } => {
+                let response = self.recover(&peer, &certificate, &member).await;
+                responder.send(&response).await
+            }
             request if Holder::answers(&request) => {
                 let reply = self.holder.serve(&Caller::from(&peer), request, &mut body).await;
                 match reply.body {
@@ -61,6 +65,28 @@ impl NodeService {
 }
 
 impl NodeService {
+    /// A machine that has nothing but its person's root asks for that person's recovery record,
+    /// or a friend's device for its own person's.
+    async fn recover(&self, peer: &PeerInfo, certificate: &Signed, member: &Signed) -> Response {
+        let refuse = |reason, to, why: &str| self.roster.refusal(reason, to, why);
+        let (person, node) = match self.roster.check_device(certificate, member) {
+            Ok(device) => device,
+            Err(why) => return refuse(Reason::NotAFriend, peer.person, &why),
+        };
+        // The TLS key says who asks: the door that the person's record names, or a friend.
+        let may = match peer.person {
+            None => self.holder.is_door_of(&peer.node, &person),
+            Some(asking) => asking == person && peer.node == node,
+        };
+        if !may {
+            return refuse(Reason::NotYours, peer.person, "the recovery record is another person's");
+        }
+        if let Err(why) = self.roster.take_device(person, node, member).await {
+            return refuse(Reason::Busy, Some(person), &why);
+        }
+        self.holder.recovery_of(&person).await
+    }
+
     /// What is answered by the roster, or by the grid, or not at all in this version.
     async fn say(&self, peer: &PeerInfo, request: Request) -> Response {
         let request = match self.roster.answer(&peer.node, request).await {
@@ -96,6 +122,32 @@ impl Service for NodeService {
 
     fn refusal(&self, peer: &PeerInfo, reason: Reason, detail: &str) -> Signed {
         self.roster.signed_refusal(reason, peer.person, detail)
+    }
+}
+
+/// Who may call: whom the roster lets in, and the doors of recovery records that are kept here.
+pub struct Gate {
+    roster: Arc<Roster>,
+    holder: Arc<Holder>,
+}
+
+impl Gate {
+    pub fn new(roster: Arc<Roster>, holder: Arc<Holder>) -> Gate {
+        Gate { roster, holder }
+    }
+}
+
+impl Policy for Gate {
+    fn admit(&self, node: &NodeId) -> Admission {
+        match self.roster.admit(node) {
+            Admission::Friend => Admission::Friend,
+            _ if self.holder.is_door(node) => Admission::RecoverOnly,
+            other => other,
+        }
+    }
+
+    fn person(&self, node: &NodeId, certificate: &Signed) -> Option<PersonId> {
+        self.roster.person(node, certificate)
     }
 }
 

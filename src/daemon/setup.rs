@@ -73,13 +73,7 @@ pub fn init(home: &Home, new: &NewNode) -> Outcome<Config> {
             )
         };
         world.disk.create_dir_all(&home.state).map_err(fail)?;
-        if home.config().exists() || keyring::exists(&world, home).await? {
-            return Err(Trouble::new(
-                "this machine is a node already",
-                format!("there are keys in {}", home.state.display()),
-                "use it as it is, or choose another --home DIR; deleting the keys deletes the way to your files",
-            ));
-        }
+        check_new(&world, home).await?;
         let random: [u8; 16] = world.random();
         let household = new.household.clone().unwrap_or_else(|| data_encoding::HEXLOWER.encode(&random));
         let config = Config {
@@ -97,6 +91,18 @@ pub fn init(home: &Home, new: &NewNode) -> Outcome<Config> {
         config.store(home)?;
         Ok(config)
     })
+}
+
+/// Refuse a place where there is a node.
+pub async fn check_new(world: &World, home: &Home) -> Outcome<()> {
+    if home.config().exists() || keyring::exists(world, home).await? {
+        return Err(Trouble::new(
+            "this machine is a node already",
+            format!("there are keys in {}", home.state.display()),
+            "use it as it is, or choose another --home DIR; deleting the keys deletes the way to your files",
+        ));
+    }
+    Ok(())
 }
 
 /// A name friends can read on a screen.

@@ -19,6 +19,7 @@ mod logs;
 mod merge;
 mod placement;
 mod ranges;
+mod recovery;
 mod roster;
 mod statements;
 mod tickets;
@@ -32,6 +33,7 @@ pub use friends::{Download, Friends};
 pub use join::{Door, Joined, gossip};
 pub use leases::LeasedShare;
 pub use placement::{Candidate, Plan, coding_for, plan, rank};
+pub use recovery::FriendRecords;
 pub use roster::{Me, Roster};
 
 use crate::content::Coding;

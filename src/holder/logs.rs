@@ -121,15 +121,18 @@ impl Holder {
             let detail = format!("{admin} bytes of admin logs are here, {news} more were brought");
             return Err(Box::new(self.refuse_at(Reason::OverLimit, account, ADMIN_EACH_MAX, admin, detail)));
         }
-        let bytes: Vec<u64> = chain.grants.iter().map(|grant| grant.bytes).collect();
-        {
-            // Made durable by the next record that somebody waits for.
-            let mut state = self.state.lock();
-            if payers.len() > 1 && state.log_limits.get(&payers) != Some(&bytes) {
-                drop(state.record(&self.log, Event::LogLimits { payers: payers.clone(), bytes }));
-            }
-        }
+        self.note_log_limits(chain);
         self.reserve_log(&payers, account, news).await
+    }
+
+    /// Remember what each link of a chain allows: what is brought later comes without it.
+    pub(super) fn note_log_limits(&self, chain: &Chain) {
+        let (payers, bytes) = (chain.path(), chain.grants.iter().map(|grant| grant.bytes).collect());
+        // Made durable by the next record that somebody waits for.
+        let mut state = self.state.lock();
+        if payers.len() > 1 && state.log_limits.get(&payers) != Some(&bytes) {
+            drop(state.record(&self.log, Event::LogLimits { payers, bytes }));
+        }
     }
 
     /// What is kept of logs for a friend and whom it delegated to: openings other than `but`,

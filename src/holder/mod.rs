@@ -16,6 +16,7 @@ mod logs;
 mod put;
 mod reconcile;
 mod records;
+mod recovery;
 mod serve;
 mod shares;
 mod state;
@@ -38,6 +39,7 @@ use crate::world::{Places, World};
 use drive_logs::DriveLogs;
 use parking_lot::Mutex;
 use put::Publisher;
+use recovery::Recoveries;
 use shares::ShareFiles;
 use state::State;
 use std::collections::BTreeMap;
@@ -102,6 +104,7 @@ pub struct Holder {
     state: Arc<Mutex<State>>,
     log: RecordFile,
     drives: Mutex<BTreeMap<DriveId, Arc<DriveLogs>>>,
+    recoveries: Recoveries,
     publisher: Publisher,
     /// One change of a lease's file at a time.
     busy: Mutex<BTreeMap<LeaseKey, Arc<tokio::sync::Mutex<()>>>>,
@@ -132,12 +135,14 @@ impl Holder {
             state: Arc::new(Mutex::new(state)),
             log,
             drives: Mutex::new(BTreeMap::new()),
+            recoveries: Recoveries::default(),
             busy: Mutex::new(BTreeMap::new()),
             puts: Turns::new(PUTS_MAX, PUTS_EACH_MAX),
             answers: Turns::new(answer_units(ANSWERS_MAX), answer_units(ANSWERS_EACH_MAX)),
             tasks: Mutex::default(),
         });
         holder.open_logs().await?;
+        holder.open_recoveries().await;
         holder.maintain().await;
         let weak = Arc::downgrade(&holder);
         holder.tasks.lock().spawn(async move {

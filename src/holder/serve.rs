@@ -24,6 +24,7 @@ impl Holder {
                 | Request::LogFetch { .. }
                 | Request::LogWatch { .. }
                 | Request::Statement { .. }
+                | Request::RecoveryPut { .. }
         )
     }
 
@@ -42,6 +43,9 @@ impl Holder {
             }
             Request::LeaseAdopt { leases, grants } => self.adopt(caller, leases, &grants).await.into(),
             Request::Statement { statement } => self.statement(caller, statement).await.into(),
+            Request::RecoveryPut { record, grants } => {
+                self.recovery_put(caller, record, &grants).await.into()
+            }
             Request::Offer { lease, grants } => self.offer(caller, lease, &grants).await.into(),
             other => match self.lease_request(caller, other).await {
                 Ok(response) => response.into(),

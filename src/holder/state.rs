@@ -55,6 +55,11 @@ pub(super) enum Event {
         payers: Payers,
         bytes: Vec<u64>,
     },
+    /// A person's recovery record is kept here, and who pays for it.
+    Recovery {
+        person: PersonId,
+        payers: Payers,
+    },
 }
 
 /// An account that keeps a drive's logs here.
@@ -73,6 +78,8 @@ pub(super) struct State {
     pub openers: BTreeMap<(DriveId, PersonId), Opener>,
     /// Bytes each link of the grants along these payers allows, as last shown.
     pub log_limits: BTreeMap<Payers, Vec<u64>>,
+    /// Whose recovery records are kept here, and who pays for each.
+    pub recoveries: BTreeMap<PersonId, Payers>,
     pub counters: BTreeMap<PersonId, Counters>,
     pub statements: BTreeMap<PersonId, Signed>,
     pub reservations: BTreeMap<[u8; 16], Reservation>,
@@ -127,6 +134,9 @@ impl State {
             }
             Event::LogLimits { payers, bytes } => {
                 self.log_limits.insert(payers, bytes);
+            }
+            Event::Recovery { person, payers } => {
+                self.recoveries.insert(person, payers);
             }
         }
     }
@@ -210,6 +220,10 @@ impl State {
             self.log_limits
                 .iter()
                 .map(|(payers, bytes)| Event::LogLimits { payers: payers.clone(), bytes: bytes.clone() }),
+        );
+        let recoveries = self.recoveries.iter();
+        out.extend(
+            recoveries.map(|(person, payers)| Event::Recovery { person: *person, payers: payers.clone() }),
         );
         out.extend(self.counters.iter().map(|(a, c)| Event::Counted { account: *a, counters: *c }));
         out.extend(self.statements.iter().map(|(account, ours)| Event::Statement {

@@ -104,6 +104,12 @@ purposes! {
     KeystoreHeader = "keystore header checksum",
     /// What tells a wrong passphrase from a damaged keystore.
     KeystoreCheck = "keystore passphrase check",
+    /// Person's root to the key that seals its recovery record.
+    RecoverySeal = "recovery seal",
+    /// Person's root to the keys with which a new machine asks for that record.
+    RecoveryDoor = "recovery door",
+    /// What a recovery record holds, to see whether it has changed.
+    RecoveryContent = "recovery content",
     /// Checksum of a record or file on this machine's disk.
     DiskChecksum = "disk checksum",
     /// For tests.

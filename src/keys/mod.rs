@@ -15,6 +15,9 @@ mod genesis;
 mod identity;
 mod ids;
 mod keystore;
+mod kit;
+mod phrase;
+mod recovery;
 mod seal;
 mod secret;
 mod signed;
@@ -51,6 +54,11 @@ pub use ids::{
 pub use keystore::{
     Argon2Cost, DriveSecrets, KEYSTORE_MAX, Keystore, KeystoreError, Lock, PersonSecrets, Sensitive, Unlock,
     WriterSecrets,
+};
+pub use kit::{KIT_FRIENDS_MAX, KIT_QR_FRIENDS, Kit, KitError, KitFriend};
+pub use phrase::{PHRASE_TEXT_MAX, PHRASE_WORDS, PhraseError, phrase_of, phrase_words, root_of_phrase};
+pub use recovery::{
+    RECOVERY_RECORD_MAX, RECOVERY_SEALED_MAX, RecoveryContent, RecoveryDrive, RecoveryError, RecoveryRecord,
 };
 pub use seal::{KINDS, Kind, NONCE_LEN, OpenError, Position, SEAL_HEAD, Seal, SealKey, TAG_LEN};
 pub use secret::{

@@ -27,7 +27,7 @@ pub(super) enum Close {
     Replaced = 2,
     /// The first message was not what it must be.
     Protocol = 3,
-    /// A Join has been answered.
+    /// A Join, or a Recover, has been answered.
     Joined = 4,
 }
 
@@ -129,10 +129,10 @@ async fn answer_call(inner: &Arc<Inner>, incoming: quinn::Incoming, slot: Slot) 
     let Some(node) = tls::peer_of(&connection) else { return };
     let close = match timeout(HANDSHAKE_TIMEOUT, first_request(inner, node, &connection)).await {
         Ok(Ok(None)) => return,
-        Ok(Ok(Some(join))) => {
+        Ok(Ok(Some(alone))) => {
             drop(slot);
-            // The ticket is checked by the service; the caller hangs up.
-            timeout(IDLE_TIMEOUT, join.run(inner)).await.ok();
+            // Ticket or record are checked by the service; the caller hangs up.
+            timeout(IDLE_TIMEOUT, alone.run(inner)).await.ok();
             timeout(HANDSHAKE_TIMEOUT, connection.closed()).await.ok();
             Close::Joined
         }
@@ -142,26 +142,26 @@ async fn answer_call(inner: &Arc<Inner>, incoming: quinn::Incoming, slot: Slot) 
     connection.close(close.code(), b"");
 }
 
-/// A Join that came as first request.
-struct Join {
+/// A Join or a Recover, which came as first request and is the only one.
+struct Alone {
     peer: PeerInfo,
     request: Request,
     body: BodyReader,
     responder: Responder,
 }
 
-impl Join {
+impl Alone {
     async fn run(self, inner: &Inner) {
         inner.service.handle(self.peer, self.request, self.body, self.responder).await;
     }
 }
 
-/// Hello makes the connection a friend's (None); a Join is returned.
+/// Hello makes the connection a friend's (None); a Join or a Recover is returned.
 async fn first_request(
     inner: &Arc<Inner>,
     node: NodeId,
     connection: &quinn::Connection,
-) -> Result<Option<Join>, Close> {
+) -> Result<Option<Alone>, Close> {
     let admission = inner.policy.admit(&node);
     if admission == Admission::Refuse {
         return Err(Close::NotAFriend);
@@ -170,7 +170,7 @@ async fn first_request(
     let payload = read_frame(node, &mut recv, JOIN_MAX).await.map_err(|_| Close::Protocol)?;
     let responder = Responder::new(node, send);
     match decode_request(&payload) {
-        Ok(Decoded::Known(request @ Request::Join { .. })) => {
+        Ok(Decoded::Known(request)) if alone(&request, admission) => {
             let peer = PeerInfo {
                 node,
                 person: None,
@@ -179,7 +179,7 @@ async fn first_request(
                 connection: connection.clone(),
             };
             let body = BodyReader::new(node, recv, 0, None);
-            Ok(Some(Join { peer, request, body, responder }))
+            Ok(Some(Alone { peer, request, body, responder }))
         }
         Ok(Decoded::Known(Request::Hello { certificate, .. })) if admission == Admission::Friend => {
             let person = inner.policy.person(&node, &certificate).ok_or(Close::NotAFriend)?;
@@ -190,6 +190,15 @@ async fn first_request(
             Ok(None)
         }
         _ => Err(Close::Protocol),
+    }
+}
+
+/// Whether a caller may make this request without Hello, and nothing else.
+fn alone(request: &Request, admission: Admission) -> bool {
+    match request {
+        Request::Join { .. } => matches!(admission, Admission::Friend | Admission::JoinOnly),
+        Request::Recover { .. } => admission == Admission::RecoverOnly,
+        _ => false,
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Admission {
     Friend,
     /// One Join request (while a ticket is open).
     JoinOnly,
+    /// One Recover request (the door key of a person whose recovery record is kept here).
+    RecoverOnly,
     /// Nothing: the handshake fails.
     Refuse,
 }
@@ -34,7 +36,7 @@ pub trait Policy: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct PeerInfo {
     pub node: NodeId,
-    /// Proved by the certificate in Hello; None only for a Join.
+    /// Proved by the certificate in Hello; None only for a Join or a Recover.
     pub person: Option<PersonId>,
     /// The peer's device certificate, as received in Hello.
     pub certificate: Option<Arc<Signed>>,

@@ -1,7 +1,7 @@
 //! The limits inside messages, checked on both sides.
 
 use super::*;
-use crate::keys::Signed;
+use crate::keys::{CERTIFICATE_MAX, RECOVERY_RECORD_MAX, Record, Signed};
 
 fn at_most(what: &'static str, is: usize, max: usize) -> Result<(), WireError> {
     if is > max {
@@ -18,6 +18,10 @@ fn entries(entries: &[Vec<u8>]) -> Result<(), WireError> {
 fn roster(records: &[Signed], revocations: &[Signed]) -> Result<(), WireError> {
     at_most("roster records", records.len(), ROSTER_MAX)?;
     at_most("revocations", revocations.len(), ROSTER_MAX)
+}
+
+fn record(record: &Signed) -> Result<(), WireError> {
+    at_most("bytes of a recovery record", record.bytes.len(), RECOVERY_RECORD_MAX)
 }
 
 fn lease(lease: &Lease) -> Result<(), WireError> {
@@ -80,6 +84,14 @@ pub(super) fn request(request: &Request) -> Result<(), WireError> {
         Request::LossDeclaration { shares } => at_most("shares", shares.len(), LEASES_MAX),
         Request::Punch { addrs, .. } => at_most("addresses", addrs.len(), ADDRS_MAX),
         Request::Transfer { bytes } => at_most("bytes of a transfer", bytes.len(), JOIN_MAX),
+        Request::RecoveryPut { record: r, grants } => {
+            at_most("grants", grants.len(), GRANTS_MAX)?;
+            record(r)
+        }
+        Request::Recover { certificate, member } => {
+            at_most("bytes of a certificate", certificate.bytes.len(), CERTIFICATE_MAX)?;
+            at_most("bytes of a member record", member.bytes.len(), Member::MAX)
+        }
         Request::Statement { .. }
         | Request::GrantGive { .. }
         | Request::Away { .. }
@@ -99,6 +111,7 @@ pub(super) fn response(response: &Response) -> Result<(), WireError> {
             entries(e)
         }
         Response::Roster { records, revocations } => roster(records, revocations),
+        Response::Recovery { record: r } => record(r),
         _ => Ok(()),
     }
 }

@@ -250,6 +250,18 @@ pub enum Request {
     GrantChain {
         grants: Vec<Signed>,
     },
+    /// Keep my person's recovery record ([`crate::keys::RecoveryRecord`]) in place of an older
+    /// one. -> Done.
+    RecoveryPut {
+        record: Signed,
+        grants: Vec<Signed>,
+    },
+    /// Take this device of my person for a friend, and give me my person's record. The only
+    /// request of the record's door key; of a friend, for its own person. -> Recovery.
+    Recover {
+        certificate: Signed,
+        member: Signed,
+    },
 }
 
 /// Answers.
@@ -304,6 +316,10 @@ pub enum Response {
         body: Vec<u8>,
     },
     Done,
+    /// Signed [`crate::keys::RecoveryRecord`].
+    Recovery {
+        record: Signed,
+    },
 }
 
 /// A holder's word that it has a drive's logs up to these heads, synced.
@@ -373,10 +389,10 @@ pub struct Member {
 
 impl Request {
     /// Kinds of requests this version knows; they are numbered from 0 in order of declaration.
-    pub const KINDS: u32 = 23;
+    pub const KINDS: u32 = 25;
 }
 
 impl Response {
     /// Kinds of responses this version knows.
-    pub const KINDS: u32 = 12;
+    pub const KINDS: u32 = 13;
 }

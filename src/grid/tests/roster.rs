@@ -6,7 +6,8 @@ use crate::grid::placement::domains_of;
 use crate::grid::{Invitation, Me, Roster};
 use crate::holder::tests::common::{START_MS, Someone, places, world};
 use crate::keys::{
-    DriveId, Hash, PersonId, Power, Record, Revocation, Signed, encode_record, failure_domain,
+    DeviceKeys, DriveId, Hash, PersonId, Power, Record, Revocation, Seed, Signed, encode_record,
+    failure_domain,
 };
 use crate::ledger::{Counters, Holding, form_statement};
 use crate::net::{Admission, Policy};
@@ -120,6 +121,46 @@ async fn a_revocation_is_kept_passed_on_and_final() {
     // Only devices of this person can be given up here.
     you.merge(&[member(&eve, 3)]).await.unwrap();
     assert!(you.revoke(eve.node()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_device_of_a_friend_is_known_by_the_root_and_a_revoked_one_stays_out() {
+    let (bob, eve) = (Someone::new(2), Someone::new(3));
+    let you = roster(&SimDisk::new()).await;
+    you.merge(&[member(&bob, 2)]).await.unwrap();
+    let new = DeviceKeys::from_seed(Seed::from_bytes([77; 32]));
+    let certify =
+        |by: &Someone, from: u32| by.person.certify(&new.certificate(by.id(), "new", Hash([1; 32]), from, 1));
+    let record =
+        |by: &Someone| changed(by, by, |m| (m.node, m.signing_key) = (new.node(), new.signing().public()));
+    let good = certify(&bob, 100);
+    assert_eq!(you.check_device(&good, &record(&bob)), Ok((bob.id(), new.node())));
+    assert_eq!(you.admit(&new.node()), Admission::Refuse, "looked at only");
+    for (flaw, certificate, member) in [
+        ("not valid yet", certify(&bob, 101), record(&bob)),
+        ("valid no more", certify(&bob, 5), record(&bob)),
+        ("another's record", good.clone(), record(&eve)),
+        ("another device's record", good.clone(), member(&bob, 3)),
+        ("a record that says it is gone", good.clone(), {
+            let keys = (new.node(), new.signing().public());
+            changed(&bob, &bob, |m| ((m.node, m.signing_key), m.removed) = (keys, true))
+        }),
+        (
+            "a certificate signed by another",
+            Signed { signature: certify(&eve, 100).signature, ..good.clone() },
+            record(&bob),
+        ),
+    ] {
+        assert!(you.check_device(&certificate, &member).is_err(), "{flaw}");
+    }
+    you.take_device(bob.id(), new.node(), &record(&bob)).await.unwrap();
+    assert_eq!(you.admit(&new.node()), Admission::Friend);
+    // Somebody else's from now on: no.
+    assert!(you.take_device(eve.id(), new.node(), &record(&eve)).await.is_err());
+    assert!(you.merge_revocations(&[bob.person.revoke(new.node(), 100)]).await.unwrap());
+    let why = you.check_device(&good, &record(&bob)).unwrap_err();
+    assert!(why.contains("given up"), "{why}");
+    assert_eq!(you.admit(&new.node()), Admission::Refuse);
 }
 
 const VERIFIED: u64 = START_MS + 5_000;

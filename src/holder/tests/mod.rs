@@ -5,6 +5,7 @@ mod crash;
 mod ended;
 pub(crate) mod logs;
 mod lost_log;
+mod recovery;
 mod shares;
 mod stored;
 mod unread;

@@ -10,6 +10,7 @@ mod genesis_flaws;
 mod identity;
 mod keystore;
 mod poly_collision;
+mod recovery;
 mod rules;
 mod seal;
 mod signed;

@@ -4,6 +4,7 @@
 //! `cargo test --lib keys::tests::vectors::print -- --ignored --nocapture` prints the file.
 
 use super::keystore::{sample, with_file_key, with_passphrase};
+use super::recovery::{self, sample_kit, sample_record, sample_text};
 use super::*;
 
 const STORED: &str = include_str!("../../../tests/vectors/keys.txt");
@@ -92,6 +93,11 @@ fn samples() -> Vec<(String, String)> {
     }
     add("keystore-passphrase", hex(&with_passphrase()));
     add("keystore-file-key", hex(&with_file_key()));
+    add("phrase", phrase_of(&seed(2)).to_string());
+    add("kit", sample_text().replace('\n', "|"));
+    add("kit-short", sample_kit().short().replace('\n', "|"));
+    add("recovery-door", hex(&person.door().node().0));
+    add("recovery-record", hex(&whole(&sample_record())));
     out
 }
 
@@ -158,6 +164,14 @@ fn the_stored_bytes_still_open() {
     let file = stored_bytes("keystore-passphrase");
     assert_eq!(Keystore::open(&file, Unlock::Passphrase("correct horse")).unwrap(), sample());
     let key = FileKey::from_bytes([66; 32]);
+    assert_eq!(root_of_phrase(&stored("phrase")), Ok(seed(2)));
+    for kit in ["kit", "kit-short"] {
+        let kit = Kit::parse(&stored(kit).replace('|', "\n")).unwrap();
+        assert_eq!((kit.root, kit.friends.len()), (seed(2), 2));
+    }
+    let record = RecoveryRecord::verify(&stored_signed("recovery-record")).unwrap();
+    assert_eq!(record.open(&founder), Ok(recovery::sample()));
+
     let file = stored_bytes("keystore-file-key");
     assert_eq!(Keystore::open(&file, Unlock::FileKey(&key)).unwrap(), sample());
 }

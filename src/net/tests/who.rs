@@ -77,6 +77,30 @@ async fn with_an_open_ticket_an_unknown_key_may_join_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_door_may_ask_to_recover_and_nothing_else() {
+    let (a, b) = (node(1), node(2));
+    let recover = || {
+        let signed = || Signed { bytes: vec![1; 100], signature: vec![2; 64] };
+        Request::Recover { certificate: signed(), member: signed() }
+    };
+    let addrs = [b.endpoint.local_addr().unwrap()];
+    for (admission, answered) in
+        [(Admission::RecoverOnly, true), (Admission::JoinOnly, false), (Admission::Friend, false)]
+    {
+        b.admit(a.id, admission);
+        let result = a.endpoint.join(b.id, &addrs, |_| recover(), SOON).await;
+        assert_eq!(result.is_ok(), answered, "{admission:?}: {result:?}");
+    }
+    b.admit(a.id, Admission::RecoverOnly);
+    for request in [join(), small()] {
+        let result = a.endpoint.join(b.id, &addrs, |_| request, SOON).await;
+        assert!(matches!(result, Err(NetError::Lost { .. })), "{result:?}");
+    }
+    assert_eq!(b.echo.handled.load(Ordering::Relaxed), 1);
+    assert!(b.endpoint.connected().is_empty());
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_not_valid_is_refused() {
     let (a, b) = (node(1), node(2));
     let config = Config {

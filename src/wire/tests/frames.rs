@@ -105,6 +105,15 @@ fn limits_are_enforced_on_both_sides() {
     assert_eq!(refused(&Request::Roster { records: vec![], revocations }), "revocations");
     let body = vec![0; JOIN_MAX];
     assert_eq!(refused(&Request::Join { ticket: [0; 16], mac: [0; 32], body }), "bytes of a join");
+    let long = |len| Signed { bytes: vec![0; len], signature: vec![0; 64] };
+    let record = long(RECOVERY_RECORD_MAX + 1);
+    assert_eq!(refused(&Request::RecoveryPut { record, grants: vec![] }), "bytes of a recovery record");
+    let grants = vec![signed(1); GRANTS_MAX + 1];
+    assert_eq!(refused(&Request::RecoveryPut { record: signed(1), grants }), "grants");
+    let (certificate, member) = (long(CERTIFICATE_MAX + 1), long(Member::MAX + 1));
+    let recover = Request::Recover { certificate, member: signed(1) };
+    assert_eq!(refused(&recover), "bytes of a certificate");
+    assert_eq!(refused(&Request::Recover { certificate: signed(1), member }), "bytes of a member record");
     let reason = "x".repeat(DETAIL_MAX + 1);
     assert_eq!(refused(&Request::Notice { reason, bytes: 0, evict_after: 0 }), "bytes of a reason");
     let addrs = vec!["192.0.2.1:1".parse().unwrap(); ADDRS_MAX + 1];

@@ -68,6 +68,8 @@ pub fn requests() -> Vec<Request> {
         Request::Relay { to: NodeId([13; 32]) },
         Request::Transfer { bytes: vec![14; 3] },
         Request::GrantChain { grants: vec![signed(19), signed(20)] },
+        Request::RecoveryPut { record: signed(22), grants: vec![signed(23)] },
+        Request::Recover { certificate: signed(24), member: signed(25) },
     ]
 }
 
@@ -85,6 +87,7 @@ pub fn responses() -> Vec<Response> {
         Response::Roster { records: vec![signed(8)], revocations: vec![signed(21)] },
         Response::Joined { body: vec![16; 20] },
         Response::Done,
+        Response::Recovery { record: signed(26) },
     ]
 }
 
