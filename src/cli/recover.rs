@@ -5,7 +5,7 @@ use crate::cli::{Context, node_process, passphrase, say, unexpected};
 use crate::daemon::api::{DriveLine, Exit, Hidden, Line, Outcome, RecoveryReport, Request, Trouble};
 use crate::daemon::recover::{self, CameBack, ComingBack};
 use crate::daemon::setup;
-use crate::keys::{Kit, PHRASE_TEXT_MAX, PHRASE_WORDS, PersonKey, phrase_words};
+use crate::keys::{KIT_FRIENDS_MAX, Kit, KitFriend, PHRASE_TEXT_MAX, PHRASE_WORDS, PersonKey, phrase_words};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -212,6 +212,24 @@ fn typed() -> Outcome<Zeroizing<String>> {
     Ok(text)
 }
 
+/// Friends' addresses, from the terminal, until a line is empty.
+fn typed_friends() -> Outcome<Vec<KitFriend>> {
+    let mut friends = Vec::new();
+    loop {
+        eprint!("A friend's address from the kit, ADDRESS:PORT#NODE (empty: no more): ");
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line);
+        read.map_err(|e| Trouble::new("the addresses cannot be read", e, "give them with --friend"))?;
+        match line.trim() {
+            "" => return Ok(friends),
+            place if friends.len() < KIT_FRIENDS_MAX => friends.push(place.parse().map_err(|e| {
+                Trouble::new("that is no friend's address", e, "copy it from the kit as it stands there")
+            })?),
+            _ => return Ok(friends),
+        }
+    }
+}
+
 fn read_kit(path: &Path) -> Outcome<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(4096));
     std::fs::File::open(path)
@@ -232,6 +250,9 @@ fn from_phrase(cx: &Context, args: &Recover) -> Outcome<()> {
     };
     let mut kit = Kit::parse(&text).map_err(|e| bad_words(&e))?;
     kit.friends.extend(args.friend.iter().cloned());
+    if kit.friends.is_empty() && std::io::stdin().is_terminal() {
+        kit.friends = typed_friends()?;
+    }
     let coming = ComingBack {
         kit,
         label: args.name.clone(),
