@@ -5,7 +5,7 @@
 use crate::cli::args::{Conflicts, Keep};
 use crate::cli::mount::resolved;
 use crate::cli::{Context, say, unexpected};
-use crate::daemon::api::{ConflictLine, Line, Outcome, Request, Trouble};
+use crate::daemon::api::{ConflictLine, Line, Outcome, Request, Trouble, Until};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -28,16 +28,18 @@ pub fn conflicts(cx: &Context, args: &Conflicts) -> Outcome<()> {
         });
     };
     let path = resolved(path);
-    let Some(conflict) = conflicts.iter().find(|c| c.path == path || c.wanted == path) else {
+    let exact = conflicts.iter().find(|c| c.path == path);
+    let mut wanting = conflicts.iter().filter(|c| c.wanted == path);
+    let Some(conflict) = exact.or_else(|| wanting.next().filter(|_| wanting.next().is_none())) else {
         return Err(Trouble::new(
             format!("{} is in no conflict", path.display()),
-            "it has no conflict name, or its drive is not mounted",
-            "kith conflicts lists them",
+            "it has no conflict name (or several want it), or its drive is not mounted",
+            "name the one with the conflict name; kith conflicts lists them",
         ));
     };
     match args.keep {
         None => cx.print(conflict, show),
-        Some(keep) => settle(conflict, keep),
+        Some(keep) => settle(cx, conflict, keep),
     }
 }
 
@@ -49,7 +51,24 @@ fn show(c: &ConflictLine) {
     out!("  wanted {}{state}", path(&c.wanted));
 }
 
-fn settle(c: &ConflictLine, keep: Keep) -> Outcome<()> {
+/// Waits until friends know of what is at a path: from then on it is in the history.
+pub fn published(cx: &Context, path: &Path) -> Outcome<()> {
+    const PATIENCE_S: u64 = 30;
+    let request =
+        Request::Sync { path: Some(path.into()), timeout_s: Some(PATIENCE_S), until: Until::Published };
+    match cx.ask(&request) {
+        Ok(Line::Synced { .. }) => Ok(()),
+        Ok(other) => Err(unexpected(other)),
+        Err(e) => Err(Trouble::new(
+            format!("{} is not replaced", path.display()),
+            format!("no friend has what is there now, and it would be in no history ({})", e.why),
+            "wait until friends are there (kith sync), or move it out of the way first",
+        )
+        .exit(e.exit)),
+    }
+}
+
+fn settle(cx: &Context, c: &ConflictLine, keep: Keep) -> Outcome<()> {
     if !c.taken && !matches!(keep, Keep::Copy | Keep::Both) {
         return Err(Trouble::new(
             format!("{} is not settled", c.path.display()),
@@ -71,6 +90,10 @@ fn settle(c: &ConflictLine, keep: Keep) -> Outcome<()> {
         Keep::Mine => c.ours,
         Keep::Theirs => !c.ours,
     };
+    let goes = if copy_stays { &c.wanted } else { &c.path };
+    if c.taken || !copy_stays {
+        published(cx, goes)?;
+    }
     let done = match copy_stays {
         true => std::fs::rename(&c.path, &c.wanted),
         false => std::fs::remove_file(&c.path),

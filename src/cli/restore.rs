@@ -17,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 /// The attribute by which two files are known to be the same.
-const VERSION: &str = "user.kith.version";
+const CONTENT: &str = "user.kith.content";
 /// Longest list and value of extended attributes.
 const XATTR_MAX: usize = 64 << 10;
 /// Failures that are told one by one.
@@ -55,11 +55,12 @@ pub fn restore(cx: &Context, args: &Restore) -> Outcome<()> {
         (Some(dir), None) => dir.clone(),
         (Some(dir), Some(name)) => dir.join(name),
     };
-    if let Some(dir) = if inside.as_os_str().is_empty() { Some(to.as_path()) } else { to.parent() } {
-        fs::create_dir_all(dir).map_err(|e| {
-            not(format!("{}: {e}", dir.display()), "make the directory, or give another with --to")
-        })?;
-    }
+    let made = match &args.to {
+        Some(dir) => fs::create_dir_all(dir),
+        None => make_parents(&from, &to),
+    };
+    made.map_err(|e| not(format!("{}: {e}", to.display()), "make the directory, or give another with --to"))?;
+    kept(cx, &mount, &to)?;
     let mut report = Report::default();
     report.take(&from, &to);
     cx.print(&report, |r| {
@@ -83,7 +84,7 @@ fn last_there(path: &Path, versions: &[VersionLine]) -> Outcome<String> {
         [now, ..] if now.kind != "nothing" => {
             Err(not("it is there", "say what to bring back: --at TIME; kith history lists times"))
         }
-        [_, last, ..] if last.kind != "directory" => Ok(last.at.clone()),
+        [_, last, ..] if last.kind != "directory" => Ok(last.until.as_ref().unwrap_or(&last.at).clone()),
         _ => Err(not(
             "of a directory it is not known at which time you want it",
             "say --at TIME; kith history says when it was removed",
@@ -128,13 +129,20 @@ impl Report {
             self.take(&from.join(&name), &to.join(&name));
         }
         // At the end, so that nothing is in the way of what goes into it.
-        let there = fs::symlink_metadata(to)?;
-        let of = |m: &Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
-        if made || of(&there) != of(meta) {
+        if made {
             give(from, to, meta)?;
+        } else {
+            // Its rights are those of now, and for what came since.
+            times(to, meta)?;
         }
         Ok(made)
     }
+}
+
+/// Whether two have one mode, owner and time.
+fn alike(a: &Metadata, b: &Metadata) -> bool {
+    let of = |m: &Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
+    of(a) == of(b)
 }
 
 fn take_symlink(from: &Path, to: &Path) -> io::Result<bool> {
@@ -155,9 +163,12 @@ fn take_file(from: &Path, to: &Path, meta: &Metadata) -> io::Result<bool> {
         return Err(is_a_directory());
     }
     let same = there.as_ref().is_some_and(Metadata::is_file)
-        && value(from, VERSION).is_some_and(|version| value(to, VERSION) == Some(version));
-    if same {
+        && value(from, CONTENT).is_some_and(|content| value(to, CONTENT) == Some(content));
+    if same && there.is_some_and(|there| alike(&there, meta)) {
         return Ok(false);
+    }
+    if same {
+        return give(from, to, meta).map(|()| true);
     }
     let beside = beside(to);
     let copied = copy(from, &beside, meta);
@@ -180,30 +191,62 @@ fn copy(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
     give(from, to, meta)
 }
 
-/// Owner, mode, attributes and times of `from`.
+/// Owner, attributes, mode and times of `from`: nobody gets more than he is to have meanwhile.
 fn give(from: &Path, to: &Path, meta: &Metadata) -> io::Result<()> {
-    // Only root may give things away; who may not keeps what is restored.
     let (uid, gid) = (Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid()));
-    let _ = rustix::fs::chownat(CWD, to, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
-    fs::set_permissions(to, Permissions::from_mode(meta.mode() & 0o7777))?;
+    let own = |uid, gid| rustix::fs::chownat(CWD, to, uid, gid, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    // Only root may give things away. Who may not keeps what is restored, and it runs as nobody else.
+    let given = own(Some(uid), Some(gid));
+    if !given {
+        own(None, Some(gid));
+    }
+    // The directory may have given it a list.
+    for list in ["system.posix_acl_access", "system.posix_acl_default"] {
+        let _ = rustix::fs::lremovexattr(to, list);
+    }
     let mut names = vec![0; XATTR_MAX];
     let len = rustix::fs::llistxattr(from, &mut names)?;
     for name in names[..len].split(|b| *b == 0).filter(|name| !name.is_empty()) {
-        let name = OsStr::from_bytes(name);
-        if let Some(value) = value(from, name) {
-            match rustix::fs::lsetxattr(to, name, &value, XattrFlags::empty()) {
-                // A disk beside the mount may have none.
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-                Err(e) => return Err(e.into()),
-            }
+        let Some(value) = value(from, OsStr::from_bytes(name)) else { continue };
+        match rustix::fs::lsetxattr(to, OsStr::from_bytes(name), &value, XattrFlags::empty()) {
+            Ok(()) => {}
+            // A disk beside the mount may have none, and an ordinary user may not set all.
+            Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(_) if !name.starts_with(b"user.") && !name.starts_with(b"system.") => {}
+            Err(e) => return Err(e.into()),
         }
     }
+    let bits = if given { 0o7777 } else { 0o1777 };
+    fs::set_permissions(to, Permissions::from_mode(meta.mode() & bits))?;
+    times(to, meta)
+}
+
+fn times(to: &Path, meta: &Metadata) -> io::Result<()> {
     let stamp = |seconds, nanoseconds: i64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as _ };
     let times = Timestamps {
         last_access: stamp(meta.atime(), meta.atime_nsec()),
         last_modification: stamp(meta.mtime(), meta.mtime_nsec()),
     };
     Ok(rustix::fs::utimensat(CWD, to, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Directories on the way that are there no more, as they were.
+fn make_parents(from: &Path, to: &Path) -> io::Result<()> {
+    let (Some(from), Some(to)) = (from.parent(), to.parent()) else { return Ok(()) };
+    if fs::symlink_metadata(to).is_ok() {
+        return Ok(());
+    }
+    make_parents(from, to)?;
+    DirBuilder::new().mode(0o700).create(to)?;
+    give(from, to, &fs::symlink_metadata(from)?)
+}
+
+/// What is in the way is in the history only once friends know of it: until then it would be lost.
+fn kept(cx: &Context, mount: &Path, to: &Path) -> Outcome<()> {
+    if !to.starts_with(mount) || fs::symlink_metadata(to).is_err() {
+        return Ok(());
+    }
+    super::conflicts::published(cx, to)
 }
 
 fn value(path: &Path, name: impl AsRef<OsStr>) -> Option<Vec<u8>> {

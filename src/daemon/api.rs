@@ -223,6 +223,8 @@ pub struct VersionLine {
     /// Since when, in this machine's time, to the next second; and exactly, as `--at` takes it, too.
     pub since: String,
     pub at: String,
+    /// The last moment at which it was there as it was, exactly; None: it still is.
+    pub until: Option<String>,
     /// file, directory, symlink, special; nothing, where it was removed.
     pub kind: String,
     pub bytes: u64,

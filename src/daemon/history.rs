@@ -53,6 +53,7 @@ fn version_line(d: &NodeDrive, version: Version) -> VersionLine {
     VersionLine {
         since: d.drive.time_name(version.since),
         at: exact(version.since),
+        until: version.until.map(exact),
         kind: match kind {
             None => "nothing",
             Some(FileKind::File) => "file",

@@ -26,7 +26,7 @@ impl Files for Drive {
         }
     }
     fn content_epoch(&self, ino: Ino) -> u64 {
-        self.shared.epochs.lock().get(ino)
+        if is_past(ino) { self.shared.past.content_epoch() } else { self.shared.epochs.lock().get(ino) }
     }
     fn getattr(&self, ino: Ino) -> Result<Attr> {
         if is_past(ino) {

@@ -327,6 +327,7 @@ impl Shared {
                 // What it remembers is ahead of the table: begin again from there.
                 let label = core.fold.label().to_string();
                 core.fold = Fold::open(&*self.index, self.log, &label).map_err(tree_error)?;
+                self.past.forget_moments();
                 if let FoldError::Upgrade(_) = e {
                     self.failed.lock().get_or_insert_with(|| e.to_string());
                 }

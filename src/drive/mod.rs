@@ -53,6 +53,7 @@ pub use api::*;
 pub use conflicts::Conflict;
 pub use friends::{Boxed, DriveGrid, Found, RealGrid};
 pub use live_drive::{Drive, WaitOutcome};
+pub use past::is_past;
 pub use pins::{PinReport, Unpin};
 pub use setup::{DriveOptions, DriveSetup, OpenError};
 pub use status::{DriveStatus, FileState, UNSAFE_LISTED, UnsafeFile};

@@ -61,7 +61,7 @@ impl Shared {
         let options = &self.options;
         // What is written from now on is not due before this: no write has to wake anybody.
         let (mut due, mut wait) = (Vec::new(), options.settle_quiet.min(Duration::from_secs(1)));
-        let (mut soon, mut latest) = (Vec::new(), Duration::ZERO);
+        let (mut soon, mut latest) = (Vec::<Arc<Live>>::new(), Duration::ZERO);
         for live in self.lives.lock().inodes.values() {
             let state = live.state.lock();
             if state.dirty.is_none() || state.gone {
@@ -82,14 +82,14 @@ impl Shared {
         }
         // Those that are due within a moment are settled together.
         let mut least = (options.settle_quiet / 20).max(Duration::from_millis(10));
-        soon.retain(|live| self.rested(live));
         if !soon.is_empty() {
             match (latest + options.settle_soon).checked_sub(now) {
+                // Until then nothing is asked of the tree: thousands may be closed in a row.
                 Some(left) if !left.is_zero() => {
                     self.settle_looks.store(true, Ordering::Release);
-                    (wait, least) = (wait.min(left), least.min(options.settle_soon / 4));
+                    (wait, least) = (wait.min(left), least.min(options.settle_soon / 2));
                 }
-                _ => due.append(&mut soon),
+                _ => due.extend(soon.into_iter().filter(|live| self.rested(live))),
             }
         }
         let (remote, local): (Vec<_>, Vec<_>) = due.into_iter().partition(|l| self.may_need_friends(l));

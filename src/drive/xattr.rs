@@ -4,6 +4,8 @@
 use super::api::{Error, Ino, Result};
 use super::meta::inode;
 use super::shared::{Shared, index_error};
+use crate::content::Content;
+use crate::keys::{Purpose, encode, hash};
 use crate::tree::{ACL_ACCESS, ACL_DEFAULT, Acl, Change, Inode, Kind};
 
 /// Longest name and value of an extended attribute, as the kernel has them.
@@ -12,9 +14,9 @@ const XATTR_VALUE_MAX: usize = 64 << 10;
 /// Names below this are answered, not stored, and not listed.
 const OWN_XATTRS: &[u8] = b"user.kith.";
 const STATE_XATTR: &[u8] = b"user.kith.state";
-/// Equal where contents are the same version of a file, today's and those of the past; absent while
-/// a file differs from the version it has.
-pub const VERSION_XATTR: &[u8] = b"user.kith.version";
+/// Equal where contents are, today's and those of the past (the reverse may not hold: of what was
+/// sealed twice); absent while a file differs from the version it has.
+pub const CONTENT_XATTR: &[u8] = b"user.kith.content";
 /// Of what has a conflict name: the name that was wanted.
 const CONFLICT_XATTR: &[u8] = b"user.kith.conflict";
 
@@ -23,9 +25,12 @@ impl Shared {
         if name == STATE_XATTR {
             return Ok(self.file_state(ino)?.to_string().into_bytes());
         }
-        if name == VERSION_XATTR {
-            let dirty = self.live(ino).is_some_and(|live| live.state.lock().dirty.is_some());
-            return if dirty { Err(Error::NoAttr) } else { version(&inode(self.view(), ino)?) };
+        if name == CONTENT_XATTR {
+            if self.live(ino).is_some_and(|live| live.state.lock().dirty.is_some()) {
+                return Err(Error::NoAttr);
+            }
+            let inode = inode(self.view(), ino)?;
+            return content_mark(&inode, &self.view().content(inode.object).map_err(index_error)?);
         }
         if name == CONFLICT_XATTR {
             let displaced = inode(self.view(), ino)?.displaced.ok_or(Error::NoAttr)?;
@@ -91,13 +96,12 @@ impl Shared {
     }
 }
 
-/// Which version of a file an inode has.
-pub fn version(inode: &Inode) -> Result<Vec<u8>> {
-    match (inode.is_file(), inode.version) {
-        (false, _) => Err(Error::NoAttr),
-        (true, None) => Ok(b"empty".to_vec()),
-        (true, Some(id)) => Ok(format!("{}@{}", id.n, id.log).into_bytes()),
+/// What stands for a file's content.
+pub fn content_mark(inode: &Inode, content: &Content) -> Result<Vec<u8>> {
+    if !inode.is_file() {
+        return Err(Error::NoAttr);
     }
+    Ok(hash(Purpose::TreeState, &[b"content", &encode(content)]).to_string().into_bytes())
 }
 
 /// Whether an access control list is one, and belongs to this inode. Applying it sets the mode.

@@ -4,14 +4,14 @@
 //! those about names and attributes itself, since [`Files`] answers them from memory. Whatever
 //! may wait for content or for a disk moves to the runtime together with its reply (`data.rs`).
 //!
-//! Caching: the kernel keeps names and attributes for [`KEPT_FOR`]; whatever changes them
+//! Caching: the kernel keeps names and attributes for [`kept_for`]; whatever changes them
 //! elsewhere is told to it by `invalidate.rs`. It never holds writes back: with its writeback
 //! cache, remote changes were shown with old sizes and stray zeros, one-byte writes pushed
 //! whole stale pages, and SEEK_DATA missed unflushed data.
 
 use super::convert::{caller, file_attr, node_kind, nothing, open_mode, set_attr, time_ns};
 use super::errno::logged;
-use super::kernel::{ABSENT_FOR, GENERATION, KEPT_FOR, negotiate};
+use super::kernel::{ABSENT_FOR, GENERATION, kept_for, negotiate};
 use super::names::fit;
 use super::shared::Shared;
 use super::xattr;
@@ -83,7 +83,7 @@ impl<F: Files> fuser::Filesystem for FuseAdapter<F> {
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         self.guarded("getattr", || match self.files.getattr(ino.0) {
-            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &self.shared.owner)),
+            Ok(attr) => reply.attr(&kept_for(attr.ino), &file_attr(&attr, &self.shared.owner)),
             Err(e) => reply.error(logged(&e)),
         });
     }

@@ -5,7 +5,7 @@ use super::adapter::FuseAdapter;
 use super::convert::file_attr;
 use super::errno::logged;
 use super::in_flight::{Late, OPEN_DEADLINE, READ_DEADLINE, SYNC_DEADLINE, WRITE_DEADLINE, answer};
-use super::kernel::KEPT_FOR;
+use super::kernel::kept_for;
 use crate::drive::{Caller, Error, Files, Handle, Ino, OpenMode, Result, SetAttr};
 use crate::world::run_apart;
 use fuser::{
@@ -153,7 +153,7 @@ impl<F: Files> FuseAdapter<F> {
             return self.start_truncate(ino, size, set, caller, reply);
         }
         match self.files.setattr(ino, set, caller) {
-            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &self.shared.owner)),
+            Ok(attr) => reply.attr(&kept_for(attr.ino), &file_attr(&attr, &self.shared.owner)),
             Err(e) => reply.error(logged(&e)),
         }
     }
@@ -163,7 +163,7 @@ impl<F: Files> FuseAdapter<F> {
         let shared = self.shared.clone();
         let work = async move { files.truncate(ino, size, set, caller).await };
         self.start(answer(work, WRITE_DEADLINE, Late::Finish, move |cut| match cut {
-            Ok(attr) => reply.attr(&KEPT_FOR, &file_attr(&attr, &shared.owner)),
+            Ok(attr) => reply.attr(&kept_for(attr.ino), &file_attr(&attr, &shared.owner)),
             Err(e) => reply.error(logged(&e)),
         }));
     }

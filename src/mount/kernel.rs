@@ -6,6 +6,11 @@ use std::time::Duration;
 /// How long the kernel may believe a name or attributes without asking: remote changes
 /// invalidate, so this only bounds the damage of a lost invalidation.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(3600);
+
+/// The same for an inode. Nobody tells what changes of the past (a late entry comes into it).
+pub(super) fn kept_for(ino: crate::drive::Ino) -> Duration {
+    if crate::drive::is_past(ino) { Duration::from_secs(1) } else { KEPT_FOR }
+}
 /// How long the kernel may believe that a name is absent. File managers look for `.hidden`
 /// and `.Trash` in every directory again and again.
 pub(super) const ABSENT_FOR: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use super::adapter::FuseAdapter;
 use super::convert::{BLOCK_SIZE, caller, file_attr, file_type};
 use super::errno::logged;
-use super::kernel::{FREE_FILES, GENERATION, KEPT_FOR, LIST_BATCH, NAME_MAX};
+use super::kernel::{FREE_FILES, GENERATION, LIST_BATCH, NAME_MAX, kept_for};
 use crate::drive::{Attr, Caller, Error, FileKind, Files, Handle, Ino, ROOT_INO, Result, SetAttr};
 use crate::tree::Cursor;
 use fuser::{
@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 impl<F: Files> FuseAdapter<F> {
     pub(super) fn entry(&self, reply: ReplyEntry, outcome: Result<Attr>) {
         match outcome {
-            Ok(attr) => reply.entry(&KEPT_FOR, &file_attr(&attr, &self.shared.owner), GENERATION),
+            Ok(attr) => reply.entry(&kept_for(attr.ino), &file_attr(&attr, &self.shared.owner), GENERATION),
             Err(e) => reply.error(logged(&e)),
         }
     }
@@ -67,7 +67,7 @@ impl<F: Files> FuseAdapter<F> {
                 self.shared.open.opened(attr.ino, self.files.content_epoch(attr.ino));
                 let attrs = file_attr(&attr, &self.shared.owner);
                 let (handle, flags) = (FileHandle(handle.0), FopenFlags::FOPEN_KEEP_CACHE);
-                reply.created(&KEPT_FOR, &attrs, GENERATION, handle, flags);
+                reply.created(&kept_for(attr.ino), &attrs, GENERATION, handle, flags);
             }
             // The kernel thought the name was free, and it came from elsewhere meanwhile.
             // Without O_EXCL that is no error: ESTALE makes the kernel look again.
@@ -100,7 +100,14 @@ impl<F: Files> FuseAdapter<F> {
         let mut shown = Vec::new();
         let listed = self.list(dir, offset, |cursor, name, attr| {
             let attrs = file_attr(attr, &self.shared.owner);
-            let full = reply.add(attrs.ino, cursor, OsStr::from_bytes(name), &KEPT_FOR, &attrs, GENERATION);
+            let full = reply.add(
+                attrs.ino,
+                cursor,
+                OsStr::from_bytes(name),
+                &kept_for(attr.ino),
+                &attrs,
+                GENERATION,
+            );
             if !full && name != b"." && name != b".." {
                 shown.push(attr.ino);
             }

@@ -282,8 +282,8 @@ pub struct Before {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Stood {
     pub order: super::OrderKey,
-    /// Its author's time, but not before those of the entries in front of it, nor more than a day after
-    /// the time at which this machine took it in: what a moment of the past is found by.
+    /// Its author's time, if that is not more than a day after the time at which this machine took it in;
+    /// but always after that of the entry in front of it. What a moment of the past is found by.
     pub since: super::TimeNs,
 }
 

@@ -30,7 +30,7 @@ impl Shared {
     fn lookup_moment(&self, name: &[u8]) -> Result<Attr> {
         let time = time::parse(name, self.options.utc_offset_min).ok_or(Error::NotFound)?;
         let begun = self.history_begins()?.is_some_and(|first| first <= time);
-        if !begun || time > self.now() {
+        if !begun || time > self.last_moment()? {
             return Err(Error::NotFound);
         }
         let root = self.at(time, |moment, now| moment.inode(now, ROOT))?.ok_or(Error::NotFound)?;
@@ -200,8 +200,9 @@ impl Shared {
             return Err(Error::NoAttr);
         }
         let (then, inode) = self.inode_then(ino)?;
-        if name == super::super::xattr::VERSION_XATTR {
-            return super::super::xattr::version(&inode);
+        if name == super::super::xattr::CONTENT_XATTR {
+            let content = self.at(then.time, |moment, now| moment.content(now, &inode))?;
+            return super::super::xattr::content_mark(&inode, &content);
         }
         let all = self.at(then.time, |moment, now| moment.xattrs(now, inode.object))?;
         let value = all.get(name).cloned().ok_or(Error::NoAttr)?;

@@ -14,7 +14,8 @@ use crate::keys::{Purpose, hash};
 use crate::tree::{Moment, ObjectId, ROOT, TableError, TimeNs, View, id_bytes};
 use crate::tree::{Table, Version};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The directory in the root that shows what is not files. It is in no listing.
 pub const OWN_DIR: &[u8] = b".kith";
@@ -51,12 +52,27 @@ pub struct Past {
     /// The latest used last.
     moments: Mutex<Vec<Moment>>,
     known: Mutex<Known>,
+    opened: AtomicU64,
+}
+
+impl Past {
+    /// Another number each time: what is late may still come into a moment, and nobody tells the
+    /// kernel to forget the pages it had.
+    pub fn content_epoch(&self) -> u64 {
+        self.opened.fetch_add(1, Ordering::Relaxed)
+    }
+    /// The fold begins anew: what was found with another is not to be taken for found with this one.
+    pub fn forget_moments(&self) {
+        self.moments.lock().clear();
+    }
 }
 
 #[derive(Default)]
 struct Known {
     /// With how often the kernel looked it up.
     inodes: BTreeMap<Ino, (Then, u64)>,
+    /// Those that were listed, the latest last: forgotten if the kernel did not ask for them.
+    listed: VecDeque<Ino>,
 }
 
 impl Known {
@@ -76,11 +92,17 @@ impl Known {
     }
     /// Remember it, with `lookups` more.
     fn know(&mut self, then: Then, lookups: u64) -> Ino {
-        if self.inodes.len() >= LISTED_MAX && lookups == 0 {
-            self.inodes.retain(|_, (_, lookups)| *lookups > 0);
-        }
         let ino = self.number(then);
+        if lookups == 0 && !self.inodes.contains_key(&ino) {
+            self.listed.push_back(ino);
+        }
         self.inodes.entry(ino).or_insert((then, 0)).1 += lookups;
+        if self.listed.len() > LISTED_MAX
+            && let Some(oldest) = self.listed.pop_front()
+            && self.inodes.get(&oldest).is_some_and(|(_, lookups)| *lookups == 0)
+        {
+            self.inodes.remove(&oldest);
+        }
         ino
     }
 }
@@ -119,6 +141,14 @@ impl Shared {
             return Ok(None);
         }
         core.fold.stood(&*self.index, 0).map(|stood| Some(stood.since)).map_err(tree_error)
+    }
+
+    /// The last moment there is: now, or when the last entry is from, as friends' clocks have it.
+    fn last_moment(&self) -> Result<TimeNs> {
+        let core = self.core.lock();
+        let last = core.fold.applied().checked_sub(1);
+        let since = last.map(|n| core.fold.stood(&*self.index, n)).transpose().map_err(tree_error)?;
+        Ok(since.map_or(TimeNs::MIN, |stood| stood.since).max(self.now()))
     }
 
     /// Refuses a change of the past, or of the names that lead to it.

@@ -148,7 +148,7 @@ async fn nobody_changes_what_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_version_says_so_now_and_then() {
+async fn the_same_content_says_so_now_and_then() {
     let (grid, founding) = (MemGrid::new(3), found(1));
     let m = Machine::start(&founding, 0, &grid).await;
     m.write("same", b"1").await.unwrap();
@@ -157,12 +157,15 @@ async fn the_same_version_says_so_now_and_then() {
     m.full().await;
     let then = now(&m);
     m.write("other", b"2").await.unwrap();
-    let version = |path: &str| m.drive.getxattr(walk(&m, path).unwrap().ino, b"user.kith.version");
-    assert_eq!(version("other"), Err(Error::NoAttr), "it has not settled");
+    let content = |path: &str| m.drive.getxattr(walk(&m, path).unwrap().ino, b"user.kith.content");
+    assert_eq!(content("other"), Err(Error::NoAttr), "it has not settled");
     m.full().await;
     m.drive.setxattr(other, b"user.tag", b"new", false, false, ME).unwrap();
-    assert_eq!(version("same").unwrap(), version(&at(then, "same")).unwrap());
-    assert_ne!(version("other").unwrap(), version(&at(then, "other")).unwrap());
+    assert_eq!(content("same").unwrap(), content(&at(then, "same")).unwrap());
+    assert_ne!(content("other").unwrap(), content(&at(then, "other")).unwrap());
+    m.write("other", b"1").await.unwrap();
+    m.full().await;
+    assert_eq!(content("other").unwrap(), content(&at(then, "other")).unwrap(), "written again");
     let was = walk(&m, &at(then, "other")).unwrap().ino;
     assert_eq!(m.drive.getxattr(was, b"user.tag").unwrap(), b"old");
     assert_eq!(m.drive.listxattr(was).unwrap(), [b"user.tag"]);

@@ -236,8 +236,8 @@ impl Fold {
     }
 
     /// What this machine's clock says: an entry that claims to be from more than a day later is taken to
-    /// be from now, so that a clock that is years ahead hides nothing of the years between. (It
-    /// changes nothing else.)
+    /// be from when the one in front of it is, so that a clock that is years ahead hides nothing of the
+    /// years between. (It changes nothing else.)
     pub fn set_now(&mut self, now: TimeNs) {
         self.now = now;
     }

@@ -66,10 +66,11 @@ impl Fold {
 
     /// An entry was applied after all others. `since` is its claim here.
     pub(super) fn record(&mut self, over: &mut Overlay<'_>, mut applied: Applied) {
-        if applied.since > self.now.saturating_add(CLOCKS_DIFFER) {
-            applied.since = self.now;
-        }
-        applied.since = applied.since.max(self.counters.since);
+        // The one in front of it says more then.
+        let believed = applied.since <= self.now.saturating_add(CLOCKS_DIFFER);
+        let claim = if believed { applied.since } else { TimeNs::MIN };
+        // Each has a moment of its own.
+        applied.since = claim.max(self.counters.since.saturating_add(1));
         applied.put(over, self.counters.applied);
         self.counters.last = Some(applied.order);
         self.counters.since = applied.since;

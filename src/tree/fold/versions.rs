@@ -16,6 +16,8 @@ const CHANGES_MAX: usize = 4096;
 pub struct Version {
     /// When it came there, as [`super::super::Stood::since`] says.
     pub since: TimeNs,
+    /// The last moment at which it was there as it was; None: it still is.
+    pub until: Option<TimeNs>,
     /// None: nothing was.
     pub inode: Option<Inode>,
     /// Who did that: the device's log, and its label. None where it is older than what is looked at.
@@ -28,6 +30,17 @@ fn same(a: &Option<Inode>, b: &Option<Inode>) -> bool {
     of(a) == of(b)
 }
 
+/// Another version from here on, if it is another.
+fn push(out: &mut Vec<Version>, since: TimeNs, inode: Option<Inode>, author: (LogId, String)) {
+    if same(out.last().map_or(&None, |v| &v.inode), &inode) {
+        return;
+    }
+    if let Some(last) = out.last_mut() {
+        last.until = Some(since - 1);
+    }
+    out.push(Version { since, until: None, inode, author: Some(author) });
+}
+
 impl Fold {
     /// What was under a name, latest first.
     pub fn versions(&self, table: &dyn Table, dir: ObjectId, name: &[u8]) -> Result<Vec<Version>, FoldError> {
@@ -37,25 +50,23 @@ impl Fold {
         let mut out: Vec<Version> = Vec::new();
         let before = moment.lookup(table, dir, name)?;
         if let Some(inode) = &before {
-            out.push(Version { since: inode.attrs.btime, inode: before, author: None });
+            out.push(Version { since: inode.attrs.btime, until: None, inode: before, author: None });
         }
-        let mut add = |since, inode: Option<Inode>, author: (LogId, String)| {
-            let last = out.last().map_or(&None, |v| &v.inode);
-            if !same(last, &inode) {
-                out.push(Version { since, inode, author: Some(author) });
-            }
-        };
         for entry in changes {
             moment.set_entries(entry + 1);
             let inode = moment.lookup(table, dir, name)?;
             let stood = stood(table, entry)?;
             let label = Body::read(table, &stood.order.hash)?.label;
-            add(stood.since, inode, (stood.order.log, label));
+            push(&mut out, stood.since, inode, (stood.order.log, label));
         }
         // What no entry has yet.
         let now = View(table).lookup(dir, name)?;
-        let since = now.as_ref().map_or(self.counters.since, |inode| inode.attrs.ctime);
-        add(since, now, (self.log, self.label.clone()));
+        // What lost its name did so at its last change.
+        let was = out.last().and_then(|v| v.inode.as_ref()).map(|inode| inode.object);
+        let lost = was.map(|object| View(table).inode(object)).transpose()?.flatten();
+        let changed = now.as_ref().or(lost.as_ref()).map(|inode| inode.attrs.ctime);
+        let since = changed.unwrap_or(self.counters.since).max(self.counters.since.saturating_add(1));
+        push(&mut out, since, now, (self.log, self.label.clone()));
         out.reverse();
         Ok(out)
     }
@@ -75,6 +86,9 @@ impl Fold {
             add(before.value.as_ref().map(|v| &v[..]))?;
         }
         objects.extend(View(table).dirent(dir, name)?);
+        // Pending operations may have taken it away.
+        let before = self.made_by(table, self.counters.applied)?.lookup(table, dir, name)?;
+        objects.extend(before.map(|inode| inode.object));
         for object in objects {
             let mut last = None;
             let now = View(table).inode(object)?;
