@@ -341,7 +341,7 @@ impl Fold {
 
     /// The first place of the tail whose operation was made after a time.
     fn place_until(&self, table: &dyn Table, time: TimeNs) -> Result<u64, TableError> {
-        for (&at, _) in &self.tail {
+        for &at in self.tail.keys() {
             if Pending::read(table, at)?.op.time > time {
                 return Ok(at);
             }
