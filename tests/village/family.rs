@@ -97,7 +97,7 @@ fn one_seed_is_one_family() {
 #[test]
 fn whatever_fails_the_invariants_hold() {
     let (first, seeds, hours) =
-        (setting("KITH_SEED", 1), setting("KITH_SEEDS", 10), setting("KITH_HOURS", 4.0));
+        (setting("KITH_SEED", 1), setting("KITH_SEEDS", 6), setting("KITH_HOURS", 4.0));
     let ledger = Ledger::open(std::env::var_os("KITH_VILLAGE_LOG"));
     let (ledger, next) = (Mutex::new(ledger), AtomicU64::new(first));
     let lives: Mutex<Vec<Life>> = Mutex::default();
