@@ -309,8 +309,8 @@ pub struct Recover {
     /// Address to listen on
     #[arg(long, default_value = "0.0.0.0:7417", value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
-    /// The former machine will not return: friends refuse it from now on, for ever, and make again
-    /// what it kept for them
+    /// No other machine of yours that the record names will return: friends refuse all of them from
+    /// now on, for ever, and make again what they kept for them
     #[arg(long, requires = "from_phrase")]
     pub gone: bool,
     /// Seal the keys under a passphrase (asked for, or the first line of standard input)

@@ -50,6 +50,6 @@ impl Shared {
         let Some(last) = last else { return std::future::pending().await };
         let age = self.now().saturating_sub(last);
         let fresh = age < self.options.settle_quiet.as_nanos() as i64;
-        tokio::time::sleep(if fresh { self.options.settle_soon } else { LOOK }).await;
+        tokio::time::sleep(if fresh { self.options.settle_soon.min(LOOK) } else { LOOK }).await;
     }
 }

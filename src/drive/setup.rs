@@ -69,11 +69,11 @@ impl Default for DriveOptions {
     fn default() -> Self {
         DriveOptions {
             settle_quiet: Duration::from_secs(2),
-            settle_soon: Duration::from_millis(100),
+            settle_soon: Duration::from_secs(2),
             settle_max: Duration::from_secs(60),
             journal_after: Duration::from_millis(700),
             publish_every: Duration::from_millis(200),
-            publish_first: Duration::from_millis(30),
+            publish_first: Duration::from_millis(200),
             pack_quiet: Duration::from_millis(150),
             packs_in_flight: 2,
             dirty_memory: 32 << 20,
