@@ -224,9 +224,6 @@ impl Shared {
         let last = {
             let mut state = live.state.lock();
             state.opens -= 1;
-            if state.dirty.is_some() && state.is_small_and_closed() {
-                self.look_soon();
-            }
             state.opens == 0
         };
         // Of the past nothing is gone, whatever became of it since.

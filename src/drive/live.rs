@@ -3,7 +3,7 @@
 use super::api::{Error, Ino, OpenMode};
 use super::dirty::Dirty;
 use super::records::Base;
-use crate::content::{Content, INLINE_MAX, Nodes};
+use crate::content::{Content, Nodes};
 use crate::tree::{ObjectId, OpId, TimeNs};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -110,10 +110,6 @@ impl LiveState {
     /// Length of the file now.
     pub fn size(&self) -> u64 {
         self.dirty.as_ref().map_or_else(|| content_size(&self.content), |d| d.size)
-    }
-    /// Whether nobody has it open, and its content will be in the operation itself.
-    pub fn is_small_and_closed(&self) -> bool {
-        self.opens == 0 && self.size() <= INLINE_MAX as u64
     }
     /// What is dirty, from now on if nothing was.
     pub fn dirty(&mut self, now: Duration, mtime: TimeNs) -> &mut Dirty {

@@ -29,7 +29,6 @@ mod pins;
 mod publisher;
 mod ranges;
 mod reader;
-mod ready;
 mod rebuild;
 mod records;
 mod remake;

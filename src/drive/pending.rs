@@ -55,8 +55,11 @@ impl PendingOps {
     pub fn len(&self) -> usize {
         self.ops.len()
     }
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
     /// All, in their order.
-    pub fn all(&self) -> impl DoubleEndedIterator<Item = &Pending> {
+    pub fn all(&self) -> impl Iterator<Item = &Pending> {
         self.ops.values()
     }
     /// Those numbered `n` and above.

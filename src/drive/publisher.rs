@@ -3,12 +3,16 @@
 
 use super::access::entry_key;
 use super::api::{Error, Result};
+use super::pending::{Pending, PendingOps};
 use super::records;
 use super::shared::{Shared, index_error, tree_error};
+use super::uploads::Uploads;
 use crate::content::CatalogueRecord;
 use crate::grid::{AppendEvent, Level};
 use crate::keys::{Hash, LogId, PackId};
-use crate::tree::{Change, Checked, Draft, ENTRY_OPS_MAX, ObjectId, Opened, Operation, queues, seal_entry};
+use crate::tree::{
+    Change, Checked, Draft, ENTRY_OPS_MAX, Kind, ObjectId, OpId, Opened, Operation, queues, seal_entry,
+};
 use crate::wire::Head;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,8 +21,8 @@ use std::time::Duration;
 
 /// Entries that too few holders have are sent again after this, or when friends change.
 const AGAIN: Duration = Duration::from_secs(20);
-/// After a pause of this length the next entry is made at once.
-const PAUSE: Duration = Duration::from_secs(1);
+/// While something is pending, whether it may go is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
 /// Catalogue records in one entry: with their roots and places about 2.5 kB each.
 const RECORDS_MAX: usize = 96;
 
@@ -85,7 +89,6 @@ impl Shared {
     /// Publishes, for ever.
     pub async fn publisher_loop(self: Arc<Self>) {
         let mut changes = self.grid.changes();
-        let mut last: Option<Duration> = None;
         loop {
             tokio::select! {
                 biased;
@@ -98,15 +101,12 @@ impl Shared {
                 }
                 () = tokio::time::sleep(AGAIN) => self.resend(),
                 // A new file without content is told of after a while.
-                () = self.next_look() => {}
+                () = tokio::time::sleep(LOOK), if !self.core.lock().pending.is_empty() => {}
             }
-            let now = self.world.clock.monotonic();
-            let paused = last.is_none_or(|last| now.saturating_sub(last) > PAUSE);
-            let (first, every) = (self.options.publish_first, self.options.publish_every);
-            tokio::time::sleep(if paused { first } else { every }).await;
+            tokio::time::sleep(self.options.publish_every).await;
             loop {
                 match self.publish_once().await {
-                    Ok(true) => last = Some(self.world.clock.monotonic()),
+                    Ok(true) => {}
                     Ok(false) => break,
                     Err(e) => {
                         self.note(format!("publishing: {e}"));
@@ -157,11 +157,11 @@ impl Shared {
     fn plan(&self) -> Result<Option<(Draft, Plan)>> {
         let (catalogue, packs) = self.catalogue_due();
         self.take_back_gone();
-        let (written, open) = (self.being_written(), self.open_here());
+        let written = self.being_written();
         let mut core = self.core.lock();
         let chosen = {
             let uploads = self.uploads.lock();
-            let unready = |op: &Operation| self.unready(op, &core.pending, &uploads, (&written, &open));
+            let unready = |op: &Operation| self.unready(op, &core.pending, &uploads, &written);
             core.pending.publishable(ENTRY_OPS_MAX, unready)
         };
         if chosen.is_empty() && catalogue.is_empty() {
@@ -178,6 +178,36 @@ impl Shared {
         (draft.vector.admin_len, draft.vector.admin_head) = (head.len, head.hash.0);
         core.drafted.extend(draft.operations.iter().map(|op| op.n));
         Ok(Some((draft, Plan { chosen, catalogue, packs })))
+    }
+
+    /// Whether an operation may not be published yet: its content is not at friends, or the file is
+    /// still being `written`.
+    fn unready(
+        &self,
+        op: &Operation,
+        pending: &PendingOps,
+        uploads: &Uploads,
+        written: &BTreeSet<ObjectId>,
+    ) -> bool {
+        match &op.change {
+            // What will never be there holds up neither a file's name, and all behind it in
+            // the directory, nor its removal.
+            Change::SetContent { object, .. } => {
+                uploads.waits(op.n) && !(uploads.needs_lost(op.n) && self.is_gone(*object))
+            }
+            // A new file is told of together with its first content.
+            Change::Create { kind: Kind::File, .. } => {
+                let object = OpId { log: self.log, n: op.n };
+                let is_content = |p: &&Pending| matches!(p.op.change, Change::SetContent { .. });
+                if let Some(first) = pending.on(&object).find(is_content) {
+                    return uploads.waits(first.op.n) && !uploads.needs_lost(first.op.n);
+                }
+                let age = self.now().saturating_sub(op.time);
+                let new = (0..self.options.settle_quiet.as_nanos() as i64).contains(&age);
+                new || written.contains(&object)
+            }
+            _ => false,
+        }
     }
 
     /// Catalogue records that say more than was said before.

@@ -46,50 +46,22 @@ impl Shared {
         }
     }
 
-    /// A small file was closed: it may be due soon. (Of many closed in a row one wakes the settler.)
-    pub fn look_soon(&self) {
-        if !self.settle_looks.swap(true, Ordering::AcqRel) {
-            self.settle_wake.notify_one();
-        }
-    }
-
     /// Settle what is due now; how long until the next may be.
     async fn settle_due(self: &Arc<Self>) -> Duration {
         self.take_back_gone();
-        self.settle_looks.store(false, Ordering::Release);
         let now = self.world.clock.monotonic();
-        let options = &self.options;
         // What is written from now on is not due before this: no write has to wake anybody.
-        let (mut due, mut wait) = (Vec::new(), options.settle_quiet.min(Duration::from_secs(1)));
-        let (mut soon, mut latest) = (Vec::<Arc<Live>>::new(), Duration::ZERO);
+        let (mut due, mut wait) = (Vec::new(), self.options.settle_quiet.min(Duration::from_secs(1)));
         for live in self.lives.lock().inodes.values() {
             let state = live.state.lock();
             if state.dirty.is_none() || state.gone {
                 continue;
             }
-            latest = latest.max(state.last_write);
-            let quiet = state.last_write + options.settle_quiet;
-            let at = quiet.min(state.first_write + options.settle_max).max(state.not_before);
+            let quiet = state.last_write + self.options.settle_quiet;
+            let at = quiet.min(state.first_write + self.options.settle_max).max(state.not_before);
             match at.checked_sub(now) {
-                Some(left) if !left.is_zero() => {
-                    wait = wait.min(left);
-                    if state.is_small_and_closed() && state.not_before <= now {
-                        soon.push(live.clone());
-                    }
-                }
+                Some(left) if !left.is_zero() => wait = wait.min(left),
                 _ => due.push(live.clone()),
-            }
-        }
-        // Those that are due within a moment are settled together.
-        let mut least = (options.settle_quiet / 20).max(Duration::from_millis(10));
-        if !soon.is_empty() {
-            match (latest + options.settle_soon).checked_sub(now) {
-                // Until then nothing is asked of the tree: thousands may be closed in a row.
-                Some(left) if !left.is_zero() => {
-                    self.settle_looks.store(true, Ordering::Release);
-                    (wait, least) = (wait.min(left), least.min(options.settle_soon / 2));
-                }
-                _ => due.extend(soon.into_iter().filter(|live| self.rested(live))),
             }
         }
         let (remote, local): (Vec<_>, Vec<_>) = due.into_iter().partition(|l| self.may_need_friends(l));
@@ -109,15 +81,8 @@ impl Shared {
         for some in local.chunks(BATCH) {
             self.settle_batch(some).await;
         }
-        wait.max(least)
-    }
-
-    /// Whether a file has no version yet, or has had it for a while: what changes again and again is
-    /// told of at a slower pace.
-    fn rested(&self, live: &Live) -> bool {
-        let Ok(Some(inode)) = self.view().inode(live.object) else { return false };
-        let age = self.now().saturating_sub(inode.attrs.ctime);
-        inode.version.is_none() || age >= self.options.settle_quiet.as_nanos() as i64
+        // Those that are due within a moment are settled together.
+        wait.max(self.options.settle_quiet / 20).max(Duration::from_millis(10))
     }
 
     /// Settle one file now.

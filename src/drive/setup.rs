@@ -35,16 +35,12 @@ pub struct DriveSetup {
 pub struct DriveOptions {
     /// Content settles after this long without a write.
     pub settle_quiet: Duration,
-    /// A small file that was closed settles already when nothing was written to the drive for this
-    /// long, unless it settled within `settle_quiet`.
-    pub settle_soon: Duration,
     /// A file that never rests settles when it was dirty this long.
     pub settle_max: Duration,
     /// Dirty ranges are in the journal at the latest after this.
     pub journal_after: Duration,
-    /// Entries leave in batches this far apart; the first after a pause, after `publish_first`.
+    /// Entries leave in batches this far apart.
     pub publish_every: Duration,
-    pub publish_first: Duration,
     /// A pack that is not full is closed when nothing was added for this long.
     pub pack_quiet: Duration,
     /// Packs being uploaded at once (each takes about 17 MiB of memory).
@@ -69,11 +65,9 @@ impl Default for DriveOptions {
     fn default() -> Self {
         DriveOptions {
             settle_quiet: Duration::from_secs(2),
-            settle_soon: Duration::from_secs(2),
             settle_max: Duration::from_secs(60),
             journal_after: Duration::from_millis(700),
             publish_every: Duration::from_millis(200),
-            publish_first: Duration::from_millis(200),
             pack_quiet: Duration::from_millis(150),
             packs_in_flight: 2,
             dirty_memory: 32 << 20,

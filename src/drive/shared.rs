@@ -86,8 +86,6 @@ pub struct Shared {
     pub pressure: Notify,
     pub sealer: mpsc::UnboundedSender<SealJob>,
     pub settle_wake: Notify,
-    /// The settler looks soon anyway.
-    pub settle_looks: AtomicBool,
     /// See [`Shared::later_times`].
     pub dir_times: Mutex<BTreeMap<ObjectId, super::cancel::LaterTimes>>,
     pub settles: AtomicU64,
@@ -336,12 +334,6 @@ impl Shared {
         let lives = self.lives.lock();
         let dirty = lives.inodes.values().filter(|l| l.state.lock().dirty.is_some());
         dirty.map(|l| l.object).collect()
-    }
-    /// Files that programs have open.
-    pub fn open_here(&self) -> BTreeSet<ObjectId> {
-        let lives = self.lives.lock();
-        let open = lives.inodes.values().filter(|l| l.state.lock().opens > 0);
-        open.map(|l| l.object).collect()
     }
     /// The object of an inode number.
     pub fn object(&self, ino: Ino) -> Result<ObjectId> {

@@ -154,7 +154,6 @@ pub async fn start(setup: DriveSetup) -> std::result::Result<Started, OpenError>
         pressure: Default::default(),
         sealer,
         settle_wake: Default::default(),
-        settle_looks: Default::default(),
         dir_times: Mutex::default(),
         settles: Default::default(),
         uploads: Mutex::default(),
